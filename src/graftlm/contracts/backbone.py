@@ -1,0 +1,82 @@
+"""Backbones: where a pretrained (or fresh) model comes from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from graftlm.core.plugin import Plugin
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is known about a base model.
+
+    `blocks` and `embeddings` are module paths inside the base model, in the order of the forward
+    pass; `pooling` is what the checkpoint declares ("mean", "cls", "max") or None; `limit` the
+    longest input in tokens; `prefix_cacheable` tells whether frozen lower blocks may be replaced by
+    their stored outputs.
+    """
+
+    name: str
+    architecture: str
+    width: int
+    blocks: tuple[str, ...]
+    embeddings: str
+    limit: int
+    pooling: str | None = None
+    prefix_cacheable: bool = False
+    pretrained: bool = True
+    licence: str = "unknown"
+    revision: str | None = None
+    hub_id: str | None = None
+    languages: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """An opened base model: tokenizer and configuration at once, weights only when `build` is called.
+
+    `build(auto_model, **config)` returns the model of a class of Transformers ("AutoModel",
+    "AutoModelForSequenceClassification", ...) with the base's weights, configuration values changed
+    as given (`num_labels`, `id2label`, ...).
+    """
+
+    tokenizer: Any
+    config: Any
+    card: Card
+    build: Callable[..., nn.Module] = field(repr=False)
+
+
+class Backbone(Plugin):
+    """Opens one kind of base model."""
+
+    kind: ClassVar[str] = "backbone"
+    source: ClassVar[str] = "project"
+    pooling: Literal["auto", "native", "mean", "cls", "max"] = "auto"
+    """How token states become one vector: as the checkpoint declares, else the architecture's own way."""
+    max_length: int | None = None
+    """Longest input in tokens; None: what the model and the lengths in the data allow."""
+
+    @abstractmethod
+    def open(self) -> Base:
+        """Find the model and read its tokenizer and configuration; weights stay on disk.
+
+        Raises:
+            UserError: it cannot be found or used; the message names the ways out.
+        """
+
+    def claims(self, name: str) -> float:
+        """Return the confidence in [0, 1] that `--base NAME` means this backbone."""
+        return 1.0 if name == self.name() else 0.0
+
+    @classmethod
+    def named(cls, name: str) -> dict[str, Any]:
+        """Return the fields for `--base NAME`, once `claims` has won."""
+        return {}

@@ -1,0 +1,48 @@
+"""Baselines: what a transfer must beat, or be told that it did not."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from graftlm.contracts.method import Linear
+from graftlm.contracts.rows import Rows
+from graftlm.contracts.values import Answer, Space
+from graftlm.core.plugin import Plugin
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Fitted = Callable[[Rows], Sequence[Answer]]
+"""Answers rows that it has not seen, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineSetting:
+    """What a baseline may use beside the training rows.
+
+    `features(rows)` gives frozen features (N, D) of the backbone, computed once; `probe()` the linear
+    solution on those of the training rows; `scratch()` trains the same architecture from random
+    weights with the same recipe and returns its answers as a function of rows.
+    """
+
+    task: Any
+    space: Space
+    seed: int
+    features: Callable[[Rows], np.ndarray] = field(repr=False)
+    probe: Callable[[], Linear | None] = field(repr=False)
+    scratch: Callable[[], Fitted] = field(repr=False)
+
+
+class Baseline(Plugin):
+    """Fits something simple on the training rows. `pretrained` says whether it knows anything pretrained."""
+
+    kind: ClassVar[str] = "baseline"
+    pretrained: ClassVar[bool] = False
+    about: ClassVar[str] = ""
+
+    @abstractmethod
+    def fit(self, rows: Rows, setting: BaselineSetting) -> Fitted:
+        """Return the fitted baseline as a function from rows to answers."""

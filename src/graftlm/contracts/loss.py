@@ -1,0 +1,58 @@
+"""Losses beside, or in place of, the task's own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from graftlm.contracts.model import Model
+from graftlm.contracts.values import Batch, Outputs, Space
+from graftlm.core.plugin import Plugin
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a loss sees of one micro-batch.
+
+    `again()` runs the model once more on the same batch (other dropout masks). `state` is what
+    `start` returned.
+    """
+
+    batch: Batch
+    outputs: Outputs
+    model: Model
+    task: Any
+    space: Space
+    step: int
+    again: Callable[[], Outputs] = field(repr=False)
+    state: nn.Module | None = None
+
+
+class Loss(Plugin):
+    """One term of the training loss.
+
+    `needs` names what the model must give: "hidden_states", "attentions", "second_pass".
+    """
+
+    kind: ClassVar[str] = "loss"
+    replaces_task_loss: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
+    strength: float = 1.0
+    """Weight of this term in the sum."""
+
+    def refuses(self, model: Model, task: Any) -> str | None:
+        """Return why this loss cannot be used here, or None."""
+        return None
+
+    def start(self, model: Model, task: Any, space: Space) -> nn.Module | None:
+        """Return this run's object: its state enters every checkpoint, its parameters the optimizer."""
+        return None
+
+    @abstractmethod
+    def __call__(self, look: Look) -> Tensor:
+        """Return the **mean** over the batch's terms, a scalar with gradient, before `strength`."""

@@ -1,0 +1,98 @@
+"""Methods: what trains and how. Each gives an Adaptation of the model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from graftlm.contracts.model import Model
+from graftlm.core.plugin import Plugin
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from graftlm.contracts.loss import Loss
+
+Inner = Callable[[Any], float]
+"""Leaves the gradient of one effective batch in the parameters; returns the mean loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A solved linear head: weight (C, D), bias (C,), as float32 arrays, and the strength that was chosen."""
+
+    weight: Any
+    bias: Any
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a method may look at before training: facts, never the whole recipe.
+
+    `probe()` returns the linear solution on frozen features of the training rows (computed once and
+    shared with the baseline), or None where the task has no such head.
+    """
+
+    task: Any
+    space: Any
+    optimizer: Any
+    rows: int
+    steps: int
+    seed: int
+    augmented: bool = False
+    methods: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    probe: Callable[[], Linear | None] = field(default=lambda: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What a method does to a model.
+
+    `rates`: learning-rate multiplier by parameter name prefix. `terms`: extra losses. `wrap(inner)`
+    goes round the gradient of one effective batch. `after_update(step)` runs after each update, before
+    gradients are cleared. `finish()` merges or averages at the end. `frozen` counts the lowest blocks
+    that never change (the embeddings with them): their outputs may be computed once. `solved` says
+    that no gradient step is needed. `state` enters every checkpoint and joins the optimizer.
+    """
+
+    rates: Mapping[str, float] = field(default_factory=dict)
+    terms: tuple[Loss, ...] = ()
+    wrap: Callable[[Inner], Inner] | None = None
+    after_update: Callable[[int], None] | None = None
+    finish: Callable[[], None] | None = None
+    frozen: int = 0
+    solved: bool = False
+    state: nn.Module | None = None
+
+
+class Method(Plugin):
+    """Says what trains and how; applied in the order keeps, same, merges; `finish` in reverse.
+
+    `layout`: "keeps" adds parameters that stay in the bundle, "same" leaves names and shapes as they
+    are, "merges" adds parameters that `finish` folds away.
+    """
+
+    kind: ClassVar[str] = "method"
+    layout: ClassVar[Literal["keeps", "same", "merges"]] = "same"
+    when: ClassVar[str] = ""
+    """One sentence: when to use it, and which neighbour to prefer otherwise."""
+
+    def refuses(self, model: Model, setting: Setting) -> str | None:
+        """Return why this method cannot be used here, or None."""
+        return None
+
+    @abstractmethod
+    def apply(self, model: Model, setting: Setting) -> Adaptation:
+        """Change the model in place (freeze, wrap, add parameters) and say what training must know."""
+
+
+def trainable(module: nn.Module) -> Iterable[tuple[str, Any]]:
+    """Yield the names and parameters that train."""
+    return ((name, p) for name, p in module.named_parameters() if p.requires_grad)
+
+
+__all__ = ["Adaptation", "Inner", "Linear", "Method", "Setting", "trainable"]

@@ -1,0 +1,70 @@
+"""Rows: one split in the task's own terms, Arrow-backed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graftlm.contracts.values import Example
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ID, WHERE = "__id__", "__where__"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One split: a table whose columns are the task's roles, with `__id__` and `__where__` beside them.
+
+    `target` is the role that holds the truth (None where there is no truth); `fingerprint` names the
+    content of all columns.
+    """
+
+    name: str
+    table: pa.Table
+    target: str | None
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return int(self.table.num_rows)
+
+    def has(self, role: str) -> bool:
+        """Tell whether a role has a column."""
+        return role in self.table.column_names
+
+    def column(self, role: str) -> list[Any]:
+        """Return one role's values as a list of length N."""
+        return self.table.column(role).to_pylist()  # type: ignore[no-any-return]
+
+    def where(self, row: int) -> str:
+        """Return the place of a row in its source."""
+        return str(self.table.column(WHERE)[row].as_py())
+
+    def take(self, indices: Sequence[int], name: str | None = None) -> Rows:
+        """Return the rows with the given numbers, in their order, as a split of their own."""
+        from graftlm.core import hashing
+
+        numbers = [int(i) for i in indices]
+        mark = hashing.of_value([self.fingerprint, numbers])
+        return Rows(name or self.name, self.table.take(numbers), self.target, mark)
+
+    def examples(self, start: int = 0, stop: int | None = None) -> list[Example]:
+        """Return the examples with numbers in [start, stop)."""
+        part = self.table.slice(start, None if stop is None else stop - start)
+        columns = {name: part.column(name).to_pylist() for name in part.column_names}
+        ids, places = columns.pop(ID), columns.pop(WHERE)
+        targets = columns.pop(self.target) if self.target in columns else [None] * len(ids)
+        names = list(columns)
+        values = zip(*columns.values(), strict=True) if names else ((),) * len(ids)
+        return [
+            Example(str(i), dict(zip(names, row, strict=True)), target, place)
+            for i, row, target, place in zip(ids, values, targets, places, strict=True)
+        ]
+
+    def chunks(self, size: int = 4096) -> Iterator[list[Example]]:
+        """Yield the examples in lists of at most `size`."""
+        for start in range(0, len(self), size):
+            yield self.examples(start, min(start + size, len(self)))

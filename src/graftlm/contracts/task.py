@@ -1,0 +1,113 @@
+"""Tasks: what is asked of the model, and how an answer is judged. One file holds both."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from graftlm.contracts.rows import Rows
+from graftlm.contracts.values import Answer, Example, Finding, Grades, Inputs, Outputs, Space
+from graftlm.core.plugin import Plugin
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A column that a task needs: its name in recipes, what it holds, and the names that people give it.
+
+    `kind` is "text" (read by the model), "target" (the truth) or "other".
+    """
+
+    name: str
+    kind: Literal["text", "target", "other"]
+    names: tuple[str, ...]
+    about: str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure computed from grades; the first of a task's metrics is its primary one."""
+
+    name: str
+    compute: Callable[[Grades], float]
+    higher_is_better: bool = True
+    about: str = ""
+
+
+class Task(Plugin):
+    """Facts and verbs of one kind of work."""
+
+    kind: ClassVar[str] = "task"
+    roles: ClassVar[tuple[Role, ...]] = ()
+    auto_model: ClassVar[str] = ""
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    baselines: ClassVar[tuple[str, ...]] = ()
+    metric: str | None = None
+    """Name of the metric that decides (early stopping, best checkpoint, verdict); None: the first."""
+
+    @property
+    def primary(self) -> Metric:
+        """Return the metric that decides."""
+        if self.metric is None:
+            return self.metrics[0]
+        return next(m for m in self.metrics if m.name == self.metric)
+
+    @abstractmethod
+    def check(self, splits: dict[str, Rows]) -> list[Finding]:
+        """Return what is wrong or worth knowing about the rows, in this task's terms."""
+
+    @abstractmethod
+    def space(self, rows: Rows) -> Space:
+        """Return what the answers can be, from the training rows."""
+
+    @abstractmethod
+    def encode(self, examples: Sequence[Example], tokenizer: Any, limit: int) -> list[Inputs]:
+        """Tokenise examples; each gives one Inputs or several, none longer than `limit` tokens."""
+
+    @abstractmethod
+    def targets(self, examples: Sequence[Example], inputs: Sequence[Inputs], space: Space) -> list[Any]:
+        """Return one target for each Inputs, in the form that `stack` takes."""
+
+    def stack(self, targets: Sequence[Any]) -> Any:
+        """Return the targets of a batch as a tensor (or a mapping of tensors)."""
+        import torch
+
+        return torch.as_tensor(list(targets))
+
+    def count(self, targets: Any) -> int:
+        """Return how many terms the loss of these targets sums over: what the sum is divided by."""
+        return len(targets)
+
+    @abstractmethod
+    def loss(self, outputs: Outputs, targets: Any) -> Tensor:
+        """Return the **sum** of the loss over the batch's terms, a scalar."""
+
+    def infer(self, model: nn.Module, inputs: dict[str, Tensor]) -> list[np.ndarray]:
+        """Run the model on a padded batch; return what `decode` needs, one array for each sequence.
+
+        Tasks that generate override this; the default returns the logits as float32.
+        """
+        logits = model(**inputs).logits.float().cpu().numpy()
+        return list(logits)
+
+    @abstractmethod
+    def decode(self, example: Example, inputs: Sequence[Inputs], pieces: Sequence[np.ndarray], space: Space) -> Answer:
+        """Return the answer for one example from all its Inputs and what `infer` gave for each."""
+
+    @abstractmethod
+    def grade(self, answers: Sequence[Answer], examples: Sequence[Example], space: Space) -> Grades:
+        """Return the columns that metrics are computed from, one value a row."""
+
+    def details(self, grades: Grades, space: Space) -> dict[str, Any]:
+        """Return tables for the report (per-class figures, confusion matrix), in JSON types."""
+        return {}
+
+    def truth(self, example: Example) -> Any:
+        """Return the truth of an example as the user wrote it, for a metric of the user's own."""
+        return example.target

@@ -1,0 +1,34 @@
+"""The run's log: one JSON object a line, and plain notes to whoever listens."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger("graftlm")
+
+
+def note(text: str) -> None:
+    """Say something that was chosen or found, once, where the user can see it."""
+    logger.info(text)
+
+
+def warn(text: str) -> None:
+    """Say something that the user should look at."""
+    logger.warning(text)
+
+
+class RunLog:
+    """Appends JSON lines to a file; each line is written whole and flushed."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+
+    def write(self, event: str, **values: Any) -> None:
+        """Append one event with its values."""
+        line = json.dumps({"event": event, **values}, ensure_ascii=False, default=str)
+        with self.path.open("a", encoding="utf-8") as handle:
+            handle.write(line + "\n")
