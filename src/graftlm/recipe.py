@@ -46,7 +46,7 @@ def _as_list(given: Any) -> Any:
     return [given] if isinstance(given, str | Mapping) else given
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str)]
 
 
 class SplitSection(Section):
@@ -235,7 +235,9 @@ def read(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         raise RecipeError(f"'{path}' is not YAML: {' '.join(str(fault).split())}") from None
     if not isinstance(tree, dict):
-        raise RecipeError(f"'{path}' must hold a mapping with keys such as 'data' and 'task'; got {type(tree).__name__}.")
+        raise RecipeError(
+            f"'{path}' must hold a mapping with keys such as 'data' and 'task'; got {type(tree).__name__}."
+        )
     return tree
 
 

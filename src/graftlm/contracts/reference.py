@@ -29,9 +29,7 @@ def reference(kind: str) -> Any:
         InstanceOf[Plugin],
         BeforeValidator(build),
         PlainSerializer(lambda plugin: plugin.as_use(), return_type=dict[str, Any]),
-        WithJsonSchema(
-            {"anyOf": [{"type": "string"}, {"type": "object", "properties": {"use": {"type": "string"}}}]}
-        ),
+        WithJsonSchema({"x-kind": kind, "anyOf": [{"type": "string"}, {"type": "object"}]}),
     ]
 
 
@@ -60,3 +58,15 @@ else:
     LossRef = reference("loss")
     OptimizerRef = reference("optimizer")
     BaselineRef = reference("baseline")
+
+__all__ = [
+    "AugmentationRef",
+    "BackboneRef",
+    "BaselineRef",
+    "LossRef",
+    "MethodRef",
+    "OptimizerRef",
+    "ReaderRef",
+    "TaskRef",
+    "reference",
+]

@@ -109,8 +109,15 @@ def load(kind: str, name: str) -> type[Plugin]:
     return found[0]
 
 
-def make(kind: str, given: Any) -> Plugin:
-    """Build a plug-in from a name, a `{"use": name, ...}` mapping, or return one that is built already."""
+def make(kind: str, given: Any) -> Any:
+    """Build a plug-in from a name, a `{"use": name, ...}` mapping, or return one that is built already.
+
+    The result is of the kind's own class, which lies above this module and cannot be named here.
+
+    Raises:
+        UserError: no plug-in of that kind has the name.
+        ValueError: what was given is none of the three; a field has a wrong value.
+    """
     if isinstance(given, Plugin):
         if given.kind != kind:
             raise ValueError(f"expected a {kind}, got the {given.kind} '{given.name()}'")
