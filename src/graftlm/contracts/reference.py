@@ -16,7 +16,8 @@ def reference(kind: str) -> Any:
 
     def build(given: Any) -> Plugin:
         try:
-            return registry.make(kind, given)
+            plugin: Plugin = registry.make(kind, given)
+            return plugin
         except ValidationError as fault:
             name = given if isinstance(given, str) else given.get("use")
             known = registry.load(kind, name).model_fields
