@@ -60,7 +60,12 @@ def writing_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
             os.replace(path, aside)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if aside is not None:
+                os.replace(aside, path)
+            raise
         sync_folder(path.parent)
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)

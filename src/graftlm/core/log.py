@@ -26,6 +26,9 @@ class RunLog:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        if path.exists() and (held := path.read_bytes()) and not held.endswith(b"\n"):
+            with path.open("a", encoding="utf-8") as handle:  # a line that a killed run left half-written
+                handle.write("\n")
 
     def write(self, event: str, **values: Any) -> None:
         """Append one event with its values."""

@@ -17,7 +17,7 @@ def need(module: str, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as fault:
-        if fault.name is None or not module.startswith(fault.name):
+        if fault.name is None or not f"{module}.".startswith(f"{fault.name}."):
             raise
         raise MissingPackage(
             f"{purpose} needs the package '{module.partition('.')[0]}', which is not installed. "

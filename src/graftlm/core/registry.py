@@ -50,6 +50,11 @@ def _package(kind: str) -> Any:
     return importlib.import_module(f"graftlm.plugins.{FOLDERS[kind]}")
 
 
+def _own(kind: str) -> set[str]:
+    found = pkgutil.iter_modules(_package(kind).__path__)
+    return {info.name for info in found if not info.name.startswith("_")}
+
+
 @cache
 def _third_party(kind: str) -> dict[str, Any]:
     return {point.name: point for point in entry_points(group=f"graftlm.{kind}")}
@@ -57,8 +62,7 @@ def _third_party(kind: str) -> dict[str, Any]:
 
 def names(kind: str) -> list[str]:
     """Return the names of all plug-ins of a kind, sorted; imports none of them."""
-    own = [info.name for info in pkgutil.iter_modules(_package(kind).__path__) if not info.name.startswith("_")]
-    return sorted({*own, *_third_party(kind)})
+    return sorted({*_own(kind), *_third_party(kind)})
 
 
 def where(kind: str, name: str) -> Path | None:
@@ -93,8 +97,10 @@ def load(kind: str, name: str) -> type[Plugin]:
             f"There is no {kind} called '{name}'.{near(name, names(kind))} "
             f"Known: {listing(names(kind), 40)} (`graft list {kind}` describes them)."
         )
-    point = _third_party(kind).get(name)
-    module = importlib.import_module(point.module if point else f"graftlm.plugins.{FOLDERS[kind]}.{name}")
+    own = name in _own(kind)  # a third party's plug-in of the same name is not reached
+    module = importlib.import_module(
+        f"graftlm.plugins.{FOLDERS[kind]}.{name}" if own else _third_party(kind)[name].module
+    )
     found = [
         item
         for item in vars(module).values()
@@ -120,11 +126,11 @@ def make(kind: str, given: Any) -> Any:
     """
     if isinstance(given, Plugin):
         if given.kind != kind:
-            raise ValueError(f"expected a {kind}, got the {given.kind} '{given.name()}'")
+            raise ValueError(f"expected one {kind}, got the {given.kind} '{given.name()}'")
         return given
     if isinstance(given, str):
         given = {"use": given}
     if not isinstance(given, dict) or not isinstance(given.get("use"), str):
-        raise ValueError(f"expected the name of a {kind}, or a mapping with the key 'use'; got {given!r}")
+        raise ValueError(f"expected the name of one {kind}, or a mapping with the key 'use'; got {given!r}")
     fields = {key: value for key, value in given.items() if key != "use"}
     return load(kind, given["use"])(**fields)
