@@ -1,0 +1,10 @@
+"""The folder that leaves training and enters serving: plain checkpoint, `graft.json`, model card.
+
+Opening a bundle verifies all of it before torch or transformers are imported.
+"""
+
+from graftlm.bundle.loading import load
+from graftlm.bundle.opening import Bundle, find, open_bundle
+from graftlm.bundle.writing import write
+
+__all__ = ["Bundle", "find", "load", "open_bundle", "write"]

@@ -1,0 +1,124 @@
+"""The model card: what the model does, how well, on what it stands, and how to open it without this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MOST_LABELS = 60
+
+
+def text(facts: Mapping[str, Any], limits: Sequence[str] = ()) -> str:
+    """Return README.md from the facts of the manifest, with the front matter that the Hub reads."""
+    name, task = next(iter(facts["tasks"].items()))
+    labels = task["space"]["labels"]
+    parts = [
+        _front(facts),
+        f"# {name}\n\nAnswers the task **{name}** on {' and '.join(task['roles']) or 'text'}: "
+        f"{_what(labels)}. It reads at most {facts['max_length']} tokens; what is longer is cut off.",
+        _labels(labels),
+        _figures(facts["metrics"]),
+        _base(facts),
+        _data(facts["data"]),
+        "## How to use it\n\nWith GraftLM:\n\n```\ngraft predict . texts.csv\n```\n\n" + _plain(facts),
+        _limits(limits),
+    ]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _front(facts: Mapping[str, Any]) -> str:
+    lines = ["---"]
+    if facts["licence"] and facts["licence"] != "unknown":
+        lines.append(f"license: {str(facts['licence']).lower()}")
+    lines.append("library_name: " + ("sentence-transformers" if facts["style"] == "pooled" else "transformers"))
+    if "SequenceClassification" in facts["auto_model"]:
+        lines.append("pipeline_tag: text-classification")
+    if facts["base"].get("hub_id"):
+        lines.append(f"base_model: {facts['base']['hub_id']}")
+    return "\n".join([*lines, "---"])
+
+
+def _what(labels: Sequence[str]) -> str:
+    return f"one of {len(labels)} labels" if labels else "see the task's documentation"
+
+
+def _labels(labels: Sequence[str]) -> str:
+    if not labels:
+        return ""
+    shown = ", ".join(f"`{label}`" for label in labels[:MOST_LABELS])
+    rest = f" and {len(labels) - MOST_LABELS} more, in `graft.json`" if len(labels) > MOST_LABELS else ""
+    return f"## Labels\n\nIn the order of the logits: {shown}{rest}."
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _figures(metrics: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {split} | {name} | {_number(score.get('value'))} | {_interval(score)} | {score.get('n', '')} |"
+        for split, scores in (metrics.get("metrics") or {}).items()
+        for name, score in scores.items()
+        if isinstance(score, Mapping)
+    ]
+    if not rows:
+        return ""
+    head = "| rows | metric | value | 95 % interval | n |\n|---|---|---|---|---|\n"
+    verdict = (metrics.get("transfer") or {}).get("verdict")
+    return "## Figures\n\n" + head + "\n".join(rows) + (f"\n\nVerdict: {verdict}" if verdict else "")
+
+
+def _interval(score: Mapping[str, Any]) -> str:
+    if score.get("low") is None or score.get("high") is None:
+        return ""
+    return f"{_number(score['low'])} to {_number(score['high'])}"
+
+
+def _base(facts: Mapping[str, Any]) -> str:
+    base = facts["base"]
+    where = f" (`{base['hub_id']}`)" if base.get("hub_id") else ""
+    revision = f", revision {base['revision']}" if base.get("revision") else ""
+    start = "Started from" if base.get("pretrained", True) else "Trained from random weights of"
+    lines = [
+        f"## Base model\n\n{start} {base['name']}{where}{revision}: {base['architecture']}, "
+        f"{len(base['blocks'])} blocks of width {base['width']}. Licence of the base model: {facts['licence']}."
+    ]
+    if base.get("languages"):
+        lines.append(f"Languages it was pretrained on: {', '.join(base['languages'])}.")
+    return " ".join(lines)
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    rows = [f"| {name} | {count} |" for name, count in data.items() if isinstance(count, int)]
+    return "## Data\n\n| split | rows |\n|---|---|\n" + "\n".join(rows) if rows else ""
+
+
+def _plain(facts: Mapping[str, Any]) -> str:
+    labels = "import json\n\nlabels = json.load(open('graft.json'))['tasks']"
+    name, task = next(iter(facts["tasks"].items()))
+    pair = len(task["roles"]) > 1
+    if facts["style"] == "pooled":
+        call = "[('first text', 'second text')]" if pair else "['a text']"
+        return (
+            "Without it, the folder is a Sentence Transformers model whose vectors are the logits:\n\n"
+            f"```python\n{labels}[{name!r}]['space']['labels']\n\n"
+            "from sentence_transformers import SentenceTransformer\n\n"
+            f"logits = SentenceTransformer('.').encode({call})\nprint(labels[logits[0].argmax()])\n```"
+        )
+    call = "'first text', 'second text'" if pair else "'a text'"
+    return (
+        f"Without it, the folder is a Transformers model of the class `{facts['auto_model']}`:\n\n"
+        f"```python\nfrom transformers import {facts['auto_model']}, AutoTokenizer\n\n"
+        f"tokenizer = AutoTokenizer.from_pretrained('.')\n"
+        f"inputs = tokenizer({call}, truncation=True, max_length={facts['max_length']}, return_tensors='pt')\n"
+        f"logits = {facts['auto_model']}.from_pretrained('.')(**inputs).logits\n```"
+    )
+
+
+def _limits(limits: Sequence[str]) -> str:
+    known = [
+        "The figures hold for texts like those it was tested on; on others they can be far lower.",
+        "It always gives one of its answers, for texts that have nothing to do with the task too.",
+        *limits,
+    ]
+    return "## Limits\n\n" + "\n".join(f"* {line}" for line in known)
