@@ -118,8 +118,6 @@ class TrainSection(Section):
     """Arithmetic of the forward pass; auto looks at the processor."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train."""
-    processes: int = Field(1, ge=1)
-    """Processes on this machine."""
     seed: int = Field(0, ge=0)
     """Root of every stream of random numbers."""
     budget: Seconds | None = Field(None, gt=0)
@@ -129,7 +127,7 @@ class TrainSection(Section):
     working_vocabulary: bool = True
     """While training, keep only the embedding rows that the training text uses, where that is exact."""
     fast_dropout: bool = True
-    """Draw dropout masks from a pool of random bytes (probability rounded to 1/256)."""
+    """Take dropout masks from one random tape (probability rounded to 1/256)."""
     refit: bool = False
     """After choosing on the validation rows, train once more on training and validation rows together."""
     trackers: list[str] = Field(default_factory=list)

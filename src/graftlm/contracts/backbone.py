@@ -72,9 +72,10 @@ class Backbone(Plugin):
             UserError: it cannot be found or used; the message names the ways out.
         """
 
-    def claims(self, name: str) -> float:
+    @classmethod
+    def claims(cls, name: str) -> float:
         """Return the confidence in [0, 1] that `--base NAME` means this backbone."""
-        return 1.0 if name == self.name() else 0.0
+        return 1.0 if name == cls.name() else 0.0
 
     @classmethod
     def named(cls, name: str) -> dict[str, Any]:

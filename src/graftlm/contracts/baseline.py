@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from graftlm.contracts.method import Linear
 from graftlm.contracts.rows import Rows
-from graftlm.contracts.values import Answer, Space
+from graftlm.contracts.values import Answer, Inputs, Space
 from graftlm.core.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -46,3 +46,23 @@ class Baseline(Plugin):
     @abstractmethod
     def fit(self, rows: Rows, setting: BaselineSetting) -> Fitted:
         """Return the fitted baseline as a function from rows to answers."""
+
+
+def label_numbers(rows: Rows, setting: BaselineSetting) -> np.ndarray:
+    """Return the label number (N,) of each row, as the task's `targets` gives it."""
+    import numpy as np
+
+    found: list[int] = []
+    for examples in rows.chunks():
+        found += setting.task.targets(examples, [Inputs(row, {}) for row in range(len(examples))], setting.space)
+    return np.asarray(found, dtype=np.int64)
+
+
+def answers(rows: Rows, setting: BaselineSetting, logits: Iterable[np.ndarray]) -> list[Answer]:
+    """Return the task's answers from one row of logits (C,) for each row."""
+    given = iter(logits)
+    return [
+        setting.task.decode(example, [], [next(given)], setting.space)
+        for examples in rows.chunks()
+        for example in examples
+    ]

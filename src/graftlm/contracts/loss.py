@@ -42,6 +42,8 @@ class Loss(Plugin):
     kind: ClassVar[str] = "loss"
     replaces_task_loss: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
+    other_text: ClassVar[bool] = False
+    """Whether text beside the training rows reaches the model."""
     strength: float = 1.0
     """Weight of this term in the sum."""
 

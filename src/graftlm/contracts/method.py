@@ -55,7 +55,8 @@ class Adaptation:
     `rates`: learning-rate multiplier by parameter name prefix. `terms`: extra losses. `wrap(inner)`
     goes round the gradient of one effective batch. `after_update(step)` runs after each update, before
     gradients are cleared. `finish()` merges or averages at the end. `frozen` counts the lowest blocks
-    that never change (the embeddings with them): their outputs may be computed once. `solved` says
+    that never change, the embeddings with them (0: the embeddings alone, None: nothing): they run in eval
+    mode, and their outputs may be computed once. `solved` says
     that no gradient step is needed. `state` enters every checkpoint and joins the optimizer.
     """
 
@@ -64,7 +65,7 @@ class Adaptation:
     wrap: Callable[[Inner], Inner] | None = None
     after_update: Callable[[int], None] | None = None
     finish: Callable[[], None] | None = None
-    frozen: int = 0
+    frozen: int | None = None
     solved: bool = False
     state: nn.Module | None = None
 
@@ -78,6 +79,8 @@ class Method(Plugin):
 
     kind: ClassVar[str] = "method"
     layout: ClassVar[Literal["keeps", "same", "merges"]] = "same"
+    other_text: ClassVar[bool] = False
+    """Whether token ids beside those of the training rows reach the model (virtual tokens, replayed text)."""
     when: ClassVar[str] = ""
     """One sentence: when to use it, and which neighbour to prefer otherwise."""
 
@@ -90,9 +93,24 @@ class Method(Plugin):
         """Change the model in place (freeze, wrap, add parameters) and say what training must know."""
 
 
+def start_head(model: Model, setting: Setting) -> bool:
+    """Put the probe's solution into the model's head; return whether there was one."""
+    import torch
+
+    solution = setting.probe() if model.head is not None else None
+    if model.head is None or solution is None:
+        return False
+    head = model.module.get_submodule(model.head)
+    with torch.no_grad():
+        head.weight.copy_(torch.as_tensor(solution.weight))  # type: ignore[operator, union-attr]
+        if head.bias is not None:
+            head.bias.copy_(torch.as_tensor(solution.bias))  # type: ignore[operator, union-attr]
+    return True
+
+
 def trainable(module: nn.Module) -> Iterable[tuple[str, Any]]:
     """Yield the names and parameters that train."""
     return ((name, p) for name, p in module.named_parameters() if p.requires_grad)
 
 
-__all__ = ["Adaptation", "Inner", "Linear", "Method", "Setting", "trainable"]
+__all__ = ["Adaptation", "Inner", "Linear", "Method", "Setting", "start_head", "trainable"]

@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import field_validator
+
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.values import Answer, Example, Finding, Grades, Inputs, Outputs, Space
+from graftlm.core.errors import listing, near
 from graftlm.core.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -32,12 +35,18 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure computed from grades; the first of a task's metrics is its primary one."""
+    """A figure computed from grades; the first of a task's metrics is its primary one.
+
+    `percent` says that differences are told in points of a hundred. `hits`, where the figure is a share
+    of right answers, gives them as a column of booleans: an exact test exists then.
+    """
 
     name: str
     compute: Callable[[Grades], float]
     higher_is_better: bool = True
     about: str = ""
+    percent: bool = False
+    hits: Callable[[Grades], np.ndarray] | None = None
 
 
 class Task(Plugin):
@@ -50,6 +59,14 @@ class Task(Plugin):
     baselines: ClassVar[tuple[str, ...]] = ()
     metric: str | None = None
     """Name of the metric that decides (early stopping, best checkpoint, verdict); None: the first."""
+
+    @field_validator("metric", check_fields=False)
+    @classmethod
+    def _known_metric(cls, name: str | None) -> str | None:
+        names = [metric.name for metric in cls.metrics]
+        if name is not None and name not in names:
+            raise ValueError(f"there is no metric '{name}'.{near(name, names)} Metrics: {listing(names)}.")
+        return name
 
     @property
     def primary(self) -> Metric:

@@ -1,0 +1,147 @@
+"""What backbones share: reading a plain checkpoint folder, and the card of a configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graftlm.contracts.backbone import Base, Card
+from graftlm.core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Where the blocks and the embeddings stand, by configuration `model_type`; None: the prefix of blocks cannot be
+# replaced by stored outputs (T5 keeps its position bias in block 0, ALBERT has one shared block).
+LAYOUTS = {
+    "bert": ("encoder.layer", "embeddings", True),
+    "roberta": ("encoder.layer", "embeddings", True),
+    "xlm-roberta": ("encoder.layer", "embeddings", True),
+    "electra": ("encoder.layer", "embeddings", True),
+    "distilbert": ("transformer.layer", "embeddings", True),
+    "modernbert": ("layers", "embeddings", True),
+    "gpt2": ("h", "wte", True),
+    "llama": ("layers", "embed_tokens", True),
+    "qwen2": ("layers", "embed_tokens", True),
+    "qwen3": ("layers", "embed_tokens", True),
+    "deberta-v2": ("encoder.layer", "embeddings", False),
+    "mpnet": ("encoder.layer", "embeddings", False),
+    "t5": ("encoder.block", "shared", False),
+    "albert": ("encoder.albert_layer_groups", "embeddings", False),
+}
+FALLBACK_LIMIT = 512
+
+
+def count_blocks(config: Any) -> int:
+    """Return the number of blocks that a configuration describes."""
+    for name in ("num_hidden_layers", "n_layer", "num_layers", "n_layers"):
+        value = getattr(config, name, None)
+        if isinstance(value, int):
+            return value
+    raise UserError(f"The configuration of type '{config.model_type}' does not say how many blocks it has.")
+
+
+def card_of(config: Any, *, name: str, limit: int | None = None, **facts: Any) -> Card:
+    """Return the card of a configuration; `limit` can only shorten what the model allows.
+
+    Raises:
+        UserError: the architecture is not one whose layout is known.
+    """
+    if config.model_type not in LAYOUTS:
+        raise UserError(
+            f"The architecture '{config.model_type}' of '{name}' is not known here. Known: {', '.join(sorted(LAYOUTS))}."
+        )
+    blocks, embeddings, cacheable = LAYOUTS[config.model_type]
+    positions = getattr(config, "max_position_embeddings", None) or FALLBACK_LIMIT
+    if config.model_type in ("roberta", "xlm-roberta"):
+        positions -= 2  # positions start after the padding index
+    longest = min(positions, facts.pop("declared", None) or positions)
+    return Card(
+        name=name,
+        architecture=config.model_type,
+        width=int(config.hidden_size),
+        blocks=tuple(f"{blocks}.{n}" for n in range(count_blocks(config))),
+        embeddings=embeddings,
+        limit=min(longest, limit or longest),
+        prefix_cacheable=cacheable,
+        **facts,
+    )
+
+
+def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: Any) -> Base:
+    """Open a plain checkpoint: tokenizer and configuration now, weights (safetensors only) when built.
+
+    Raises:
+        UserError: the folder cannot be opened; the message says what is missing.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    settings = _json(folder / "config.json")
+    if "auto_map" in settings:
+        raise UserError(f"'{name}' wants to run code of its own (auto_map in its config.json), which is never done here.")
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"'{name}' has no safetensors weights; pickled weights are never loaded. Convert it first, for instance "
+            "with `transformers`' save_pretrained on a machine that you trust it on."
+        )
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
+    except (OSError, ValueError, KeyError) as fault:
+        raise UserError(f"The model '{name}' cannot be opened: {' '.join(str(fault).split())[:300]}") from None
+    pooling, declared = _declared(folder, settings)
+    card = card_of(config, name=name, limit=limit, pooling=pooling, declared=declared, **facts)
+
+    def build(auto_model: str, **changes: Any) -> nn.Module:
+        import transformers
+
+        loader = getattr(transformers, auto_model)
+        return loader.from_pretrained(folder, use_safetensors=True, **changes)  # type: ignore[no-any-return]
+
+    return Base(tokenizer, config, card, build)
+
+
+def from_config(config: Any, tokenizer: Any, *, name: str, seed: int, limit: int | None = None, **facts: Any) -> Base:
+    """Return a base with random weights of a configuration, drawn from `seed`."""
+    card = card_of(config, name=name, limit=limit, pretrained=False, **facts)
+
+    def build(auto_model: str, **changes: Any) -> nn.Module:
+        import copy
+
+        import torch
+        import transformers
+
+        changed = copy.deepcopy(config)
+        module_options = {k: changes.pop(k) for k in ("add_pooling_layer", "attn_implementation") if k in changes}
+        changes.pop("dtype", None)
+        for key, value in changes.items():
+            setattr(changed, key, value)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return getattr(transformers, auto_model).from_config(changed, **module_options)  # type: ignore[no-any-return]
+
+    return Base(tokenizer, config, card, build)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise UserError(f"'{path.name}' of the base model cannot be read: {fault}") from None
+    return value if isinstance(value, dict) else {}
+
+
+def _declared(folder: Path, settings: dict[str, Any]) -> tuple[str | None, int | None]:
+    """Return the pooling and the longest input that a checkpoint declares."""
+    longest = None
+    if (folder / "sentence_bert_config.json").is_file():
+        longest = _json(folder / "sentence_bert_config.json").get("max_seq_length")
+    if (folder / "1_Pooling" / "config.json").is_file():
+        modes = _json(folder / "1_Pooling" / "config.json")
+        if isinstance(modes.get("pooling_mode"), str):
+            return modes["pooling_mode"], longest
+        for mode, ours in (("mean_tokens", "mean"), ("cls_token", "cls"), ("max_tokens", "max")):
+            if modes.get(f"pooling_mode_{mode}"):
+                return ours, longest
+    return settings.get("classifier_pooling"), longest

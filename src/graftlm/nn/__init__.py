@@ -1,0 +1,1 @@
+"""Pure tensor and array code: encoding, pooling, heads, statistics. No policy, no options."""

@@ -1,0 +1,86 @@
+"""A model of the Hugging Face Hub, by name; a cached copy works offline."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from graftlm.contracts.backbone import Backbone, Base
+from graftlm.contracts.pretrained import from_folder
+from graftlm.core.errors import UserError
+
+PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*", "README.md"]
+SECONDS = 4.0
+
+
+class Hub(Backbone):
+    """Downloads a checkpoint once (safetensors and JSON only, never code or pickles) and opens the copy."""
+
+    source: ClassVar[str] = "project"
+    model: str
+    """Name on the Hub, such as answerdotai/ModernBERT-base."""
+    revision: str | None = None
+    """Branch, tag or commit; None: the main branch."""
+    seconds: float = Field(SECONDS, gt=0, le=600)
+    """How long to wait for the Hub's first answer."""
+
+    def open(self) -> Base:
+        """Open the cached copy, or download it.
+
+        Raises:
+            UserError: no such model, no access, or no network and no cached copy.
+        """
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        wanted: dict[str, Any] = {"repo_id": self.model, "revision": self.revision, "allow_patterns": PATTERNS}
+        try:
+            folder = Path(snapshot_download(**wanted, local_files_only=True))
+        except (LocalEntryNotFoundError, FileNotFoundError, ValueError):
+            folder = None
+        if folder is None or not (folder / "config.json").is_file():
+            folder = self._fetch(wanted)
+        return from_folder(
+            folder, name=self.model, hub_id=self.model, revision=self.revision or folder.name, limit=self.max_length
+        )
+
+    def _fetch(self, wanted: dict[str, Any]) -> Path:
+        from huggingface_hub import HfApi, snapshot_download
+        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+        ways = (
+            "Ways out: check the spelling; name a folder with --base FOLDER; use the embedded model with --base minilm; "
+            "or download it elsewhere with `hf download` and copy the folder here."
+        )
+        if os.environ.get("HF_HUB_OFFLINE") in ("1", "ON", "YES", "TRUE"):
+            raise UserError(f"The model '{self.model}' is not in the local cache, and HF_HUB_OFFLINE is set. {ways}")
+        try:
+            HfApi().model_info(self.model, revision=self.revision, timeout=self.seconds)
+        except GatedRepoError:
+            raise UserError(f"The model '{self.model}' asks for a login: run `hf auth login`. {ways}") from None
+        except RepositoryNotFoundError:
+            raise UserError(f"There is no model '{self.model}' on the Hub, or it is private. {ways}") from None
+        except (HfHubHTTPError, OSError, ValueError) as fault:
+            raise UserError(f"The Hub did not answer for '{self.model}' ({_short(fault)}). {ways}") from None
+        except Exception as fault:  # the HTTP client's own errors do not share a base with OSError
+            if type(fault).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2", "requests"):
+                raise
+            raise UserError(f"The Hub cannot be reached for '{self.model}' ({_short(fault)}). {ways}") from None
+        return Path(snapshot_download(**wanted))
+
+    @classmethod
+    def claims(cls, name: str) -> float:
+        """Claim names of the form owner/model, or a bare word that nothing else claims."""
+        return 0.5 if name.count("/") == 1 else 0.1
+
+    @classmethod
+    def named(cls, name: str) -> dict[str, Any]:
+        """Return the fields for `--base NAME`."""
+        return {"model": name}
+
+
+def _short(fault: BaseException) -> str:
+    return f"{type(fault).__name__}: {' '.join(str(fault).split())[:200]}"

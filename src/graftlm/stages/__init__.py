@@ -1,0 +1,1 @@
+"""The stages of a run, independent of each other; `pipeline` wires them."""

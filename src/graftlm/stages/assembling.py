@@ -1,0 +1,69 @@
+"""Assembling: an opened base model and a task become one model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graftlm.contracts.backbone import Backbone, Base
+from graftlm.contracts.model import Model
+from graftlm.contracts.task import Task
+from graftlm.contracts.values import Space
+from graftlm.core.errors import UserError
+
+
+def pooling_of(backbone: Backbone, base: Base) -> str | None:
+    """Return the pooling to use: what the recipe says, else what the checkpoint declares; None: native."""
+    wanted = backbone.pooling
+    if wanted == "auto":
+        return base.card.pooling if base.card.pooling in ("mean", "cls", "max") else None
+    return None if wanted == "native" else wanted
+
+
+def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: int) -> Model:
+    """Build the model of a task on a base, its head drawn from `seed`.
+
+    Raises:
+        UserError: the tokenizer has no padding token and none can stand in.
+    """
+    import torch
+
+    from graftlm.nn.pooled import PooledModel
+
+    tokenizer = base.tokenizer
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise UserError(f"The tokenizer of '{base.card.name}' has no padding token; batches cannot be made.")
+        tokenizer.pad_token = tokenizer.eos_token
+    pooling = pooling_of(backbone, base)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if pooling is not None:
+            encoder = base.build("AutoModel", **_without_pooler(base.config), dtype=torch.float32)
+            module = PooledModel(encoder, pooling, space.size, base.card.width)
+            return Model(module, tokenizer, base.card, "pooled", "encoder", "head", task.auto_model)
+        changes: dict[str, Any] = {"num_labels": space.size, "dtype": torch.float32}
+        if space.labels:
+            changes |= {
+                "id2label": dict(enumerate(space.labels)),
+                "label2id": {label: number for number, label in enumerate(space.labels)},
+            }
+        native = base.build(task.auto_model, **changes)
+    native.config.pad_token_id = tokenizer.pad_token_id
+    return Model(native, tokenizer, base.card, "native", native.base_model_prefix, _head(native), task.auto_model)
+
+
+def _without_pooler(config: Any) -> dict[str, Any]:
+    """Return the option that leaves out the encoder's own pooler, where the architecture has one."""
+    return {"add_pooling_layer": False} if config.model_type in _POOLERS else {}
+
+
+_POOLERS = ("bert", "roberta", "xlm-roberta", "mpnet", "albert")
+
+
+def _head(module: Any) -> str | None:
+    """Return the path of the last linear layer outside the base model."""
+    from torch import nn
+
+    prefix = f"{module.base_model_prefix}."
+    outside = [n for n, m in module.named_modules() if isinstance(m, nn.Linear) and not n.startswith(prefix)]
+    return outside[-1] if outside else None

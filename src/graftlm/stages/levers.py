@@ -1,0 +1,98 @@
+"""Speed levers: parts of a model that are swapped while it trains and put back after, changing nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from graftlm.contracts.model import Model
+from graftlm.core import log
+from graftlm.nn import allocator, attention, dropout, vocabulary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+SHORT = 96
+"""Tokens up to which plain attention runs backward faster than the fused kernel on a processor; measured."""
+
+
+class Levers:
+    """What was swapped into a model, in order; `release` puts everything back."""
+
+    def __init__(self, model: Model, seed: int) -> None:
+        self.model = model
+        self.tape = dropout.MaskTape(seed)
+        self.undo: list[Callable[[], None]] = []
+
+    def keep_pages(self) -> None:
+        """Keep freed memory in the process."""
+        if allocator.keep_pages():
+            log.note("allocator: freed pages are kept for the next step")
+
+    def working_vocabulary(self, ids: np.ndarray) -> None:
+        """Keep only the embedding rows of these ids as parameters."""
+        module = self.model.module
+        table = vocabulary.input_embedding(module)
+        if table is None or not table.weight.requires_grad:
+            return
+        swapped = vocabulary.swap_in(module, ids)
+        if swapped:
+            self.undo.append(lambda: vocabulary.swap_out(swapped))
+            log.note(f"working vocabulary: {len(ids):,} of {table.num_embeddings:,} embedding rows train")
+
+    def fast_dropout(self) -> None:
+        """Take dropout masks from the tape."""
+        swapped = dropout.swap_in(self.model.module, self.tape)
+        if swapped:
+            self.undo.append(lambda: dropout.swap_out(swapped))
+
+    def plain_attention(self, sample: dict[str, Tensor]) -> None:
+        """Use plain attention with masks from the tape, if it gives what the model's own attention gives."""
+        import torch
+        from transformers import AttentionInterface, AttentionMaskInterface
+        from transformers.masking_utils import eager_mask
+
+        module = self.model.module
+        holders = [part for part in module.modules() if hasattr(part, "config") and hasattr(part, "base_model_prefix")]
+        if not holders:
+            return
+        own = holders[0].config._attn_implementation
+        name = f"graftlm_tape_{id(self.tape):x}"
+        AttentionInterface.register(name, attention.make(self.tape))
+        AttentionMaskInterface.register(name, eager_mask)
+
+        def put(value: str) -> None:
+            for part in holders:
+                part.config._attn_implementation = value
+
+        training = module.training
+        module.eval()
+        with torch.no_grad():
+            before = module(**sample).logits
+            put(name)
+            try:
+                after = module(**sample).logits
+            except (TypeError, RuntimeError, ValueError, KeyError) as fault:
+                log.note(f"attention: the model's own kernel is kept ({type(fault).__name__} with the plain one)")
+                after = None
+        module.train(training)
+        if after is None or not torch.allclose(before, after, atol=1e-4, rtol=1e-4):
+            put(own)
+            return
+        self.undo.append(lambda: put(own))
+        log.note("attention: plain products, faster than the fused kernel at these lengths")
+
+    def release(self) -> None:
+        """Put everything back, last swapped first."""
+        while self.undo:
+            self.undo.pop()()
+
+
+def tied(module: Any) -> bool:
+    """Tell whether the output layer shares the embedding table."""
+    for part in module.modules():
+        if hasattr(part, "get_output_embeddings"):
+            out = part.get_output_embeddings()
+            return out is not None and out.weight is part.get_input_embeddings().weight
+    return False

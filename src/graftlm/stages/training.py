@@ -1,0 +1,397 @@
+"""Training: the one gradient loop, a generator that yields Progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graftlm.contracts.loss import Look, Loss
+from graftlm.contracts.method import Adaptation
+from graftlm.contracts.model import Model
+from graftlm.contracts.progress import Progress
+from graftlm.contracts.task import Task
+from graftlm.contracts.values import Batch, Outputs, Score, Space
+from graftlm.core import log, seeds
+from graftlm.core.errors import UserError
+from graftlm.nn import ordering
+from graftlm.nn import precision as formats
+from graftlm.nn.prefix import FrozenPrefix
+from graftlm.nn.schedules import multiplier
+from graftlm.recipe import TrainSection
+from graftlm.stages.encoding import Encoded
+from graftlm.stages.groups import parameter_groups
+from graftlm.stages.levers import SHORT, Levers, tied
+from graftlm.stages.planning import Plan
+from graftlm.stages.snapshots import restore_snapshot, take_snapshot
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+REPORT_SECONDS = 0.5
+"""Seconds between two Progress values without an evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the loop trains: one model on one task's sequences, with what methods and losses asked for.
+
+    `judge(model)` scores the validation rows (None where there are none); `best()` returns the tensors
+    of the best checkpoint so far, which are loaded at the end, or None to keep the last ones.
+    """
+
+    model: Model
+    task: Task
+    space: Space
+    data: Encoded
+    plan: Plan
+    adaptations: Sequence[Adaptation] = ()
+    losses: Sequence[Loss] = ()
+    augmented: bool = False
+    other_text: bool = False
+    judge: Callable[[Model], Score] | None = None
+    best: Callable[[], Mapping[str, Tensor] | None] = field(default=lambda: None)
+
+
+class Loop:
+    """The state of one run of the loop."""
+
+    def __init__(self, job: Job, section: TrainSection, accelerator: Accelerator) -> None:
+        self.job, self.section, self.accelerator = job, section, accelerator
+        self.model, self.module = job.model, job.model.module
+        self.device = accelerator.device
+        self.dtype, why = formats.choose(section.precision, self.device)
+        log.note(f"precision: {why}")
+        self.lengths = job.data.packed.lengths
+        self.pad = job.model.tokenizer.pad_token_id
+        self.step, self.steps = 0, job.plan.steps
+        self.best_score: float | None = None
+        self.stale = 0
+        self.spent = 0.0  # seconds before this process began
+        self.began = time.monotonic()
+        self.stepping = 0.0
+        self.examples = self.tokens = self.padded = 0
+        self.frozen = [a.frozen for a in job.adaptations if a.frozen is not None]
+        self.prefix: FrozenPrefix | None = None
+        self.levers = Levers(job.model, seeds.child(section.seed, "dropout"))
+        self.module.to(self.device)
+        self._pull_levers()
+        self.states = self._states()
+        self.optimizer = section.optimizer.build(
+            parameter_groups(self.model, job.adaptations, self.states, section.optimizer, job.plan.rate), job.plan.rate
+        )
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.forward = self._distributed()
+        self.gradient = self._gradient
+        for adaptation in reversed(job.adaptations):
+            if adaptation.wrap is not None:
+                self.gradient = adaptation.wrap(self.gradient)
+
+    def _pull_levers(self) -> None:
+        job, section = self.job, self.section
+        on_cpu = self.device.type == "cpu"
+        if on_cpu:
+            self.levers.keep_pages()
+        if section.working_vocabulary:
+            reason = None
+            if not section.optimizer.elementwise:
+                reason = f"the optimizer '{section.optimizer.name()}' is not element-wise"
+            elif tied(self.module):
+                reason = "the output layer shares the embedding table"
+            elif job.augmented or job.other_text:
+                reason = "other text than the training rows reaches the model"
+            if reason is None:
+                ids = job.data.packed.vocabulary()
+                self.levers.working_vocabulary(ids)
+            else:
+                log.note(f"working vocabulary: off, because {reason}")
+        if section.fast_dropout and on_cpu:
+            if float(self.lengths.mean()) <= SHORT and not any("attentions" in loss.needs for loss in job.losses):
+                sample = job.data.packed.batch(self._sample(), self.pad, job.model.tokenizer.padding_side)
+                self.levers.plain_attention({k: v.to(self.device) for k, v in sample.items()})
+            self.levers.fast_dropout()
+
+    def _sample(self) -> list[int]:
+        """Return two rows of different length, so that a sample batch has padding."""
+        return sorted({int(self.lengths.argmin()), int(self.lengths.argmax())})
+
+    def _states(self) -> torch.nn.ModuleDict:
+        """Return the run objects of methods and losses, by place in the recipe."""
+        states = torch.nn.ModuleDict()
+        for number, adaptation in enumerate(self.job.adaptations):
+            if adaptation.state is not None:
+                states[f"method_{number}"] = adaptation.state
+        for number, loss in enumerate(self.job.losses):
+            state = loss.start(self.model, self.job.task, self.job.space)
+            if state is not None:
+                states[f"loss_{number}"] = state
+        return states.to(self.device)
+
+    def _distributed(self) -> Callable[..., Any]:
+        if self.accelerator.num_processes == 1:
+            return self.module
+        return self.accelerator.prepare_model(self.module)  # type: ignore[no-any-return]
+
+    def prepare_prefix(self) -> None:
+        """Compute the outputs of a frozen prefix once, where that is exact."""
+        depth = max(self.frozen, default=0)
+        if not depth:
+            return
+        if not self.model.card.prefix_cacheable:
+            log.note(f"frozen prefix: not cached, blocks of '{self.model.card.architecture}' share what they need")
+            return
+        if self.job.augmented:
+            log.note("frozen prefix: not cached, augmentation changes the rows")
+            return
+        if any(loss.needs & {"hidden_states", "attentions"} for loss in self.job.losses):
+            log.note("frozen prefix: not cached, a loss looks at the states of all blocks")
+            return
+        prefix = FrozenPrefix(self.module, self.model.blocks, depth)
+        order = self.lengths.argsort(kind="stable")
+        size = max(self.section.batch_size, 32)
+        self.module.eval()
+        with torch.no_grad():
+            prefix.compute(
+                self.job.data.packed.offsets,
+                self.model.card.width,
+                ((rows, self._inputs(rows)) for rows in (order[i : i + size] for i in range(0, len(order), size))),
+                self._call,
+            )
+        prefix.swap_in()
+        self.prefix = prefix
+        log.note(f"frozen prefix: the outputs of {depth} blocks are computed once and replayed")
+
+    def _inputs(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        batch = self.job.data.packed.batch(rows, self.pad, self.model.tokenizer.padding_side)
+        return {name: tensor.to(self.device) for name, tensor in batch.items()}
+
+    def _call(self, inputs: Mapping[str, Tensor], **asked: bool) -> Any:
+        # a fresh context each time: a shared one caches casts of weights, and weights perturbed between
+        # two passes would not be seen
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            return self.forward(**inputs, **asked)
+
+    def modes(self) -> None:
+        """Set training mode, and eval mode for what never changes."""
+        self.module.train()
+        if self.frozen:
+            self.module.get_submodule(self.model.embeddings).eval()
+            for path in self.model.blocks[: max(self.frozen)]:
+                self.module.get_submodule(path).eval()
+
+    def rows_of(self, step: int) -> Any:
+        """Return the rows of the global batch of a step: a function of seed and step alone."""
+        per_epoch = self.job.plan.steps_per_epoch
+        epoch = step // per_epoch
+        if getattr(self, "_epoch", None) != epoch:
+            rng = seeds.generator(self.section.seed, "order", epoch)
+            self._order = ordering.batches(self.lengths, self.section.batch_size, rng, bucket=self.section.bucket)
+            self._epoch = epoch
+        return self._order[step % per_epoch]
+
+    def micro_batches(self, rows: Any) -> list[Batch]:
+        """Return this process's share of a global batch, cut into micro-batches."""
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        mine = rows[rank::world]
+        size = self.section.micro_batch_size or max(1, len(mine))
+        cut = [mine[i : i + size] for i in range(0, len(mine), size)]
+        targets = self.job.data.targets
+        return [Batch(self._inputs(part), self._target([targets[i] for i in part]), part) for part in cut]
+
+    def _target(self, values: list[Any]) -> Any:
+        stacked = self.job.task.stack(values)
+        if isinstance(stacked, Mapping):
+            return {name: tensor.to(self.device) for name, tensor in stacked.items()}
+        return stacked.to(self.device)
+
+    def _gradient(self, batches: Sequence[Batch]) -> float:
+        """Leave the gradient of one effective batch in the parameters; return the mean loss."""
+        task, world = self.job.task, self.accelerator.num_processes
+        counts = [task.count(batch.targets) for batch in batches]
+        total = self._global(sum(counts))
+        mean = 0.0
+        for number, (batch, count) in enumerate(zip(batches, counts, strict=True)):
+            self.levers.tape.begin(self.step, self.accelerator.process_index * 4096 + number)
+            loss = self._loss(batch, count / total, total)
+            if number < len(batches) - 1 and world > 1:
+                with self.accelerator.no_sync(self.forward):
+                    (loss * world).backward()
+            else:
+                (loss * world).backward()
+            mean += float(loss.detach())
+        return mean
+
+    def _loss(self, batch: Batch, share: float, total: float) -> Tensor:
+        job = self.job
+        if self.prefix is not None:
+            self.prefix.load(batch.rows, batch.inputs["attention_mask"], self.device)
+        needs = {need for loss in job.losses for need in loss.needs}
+        asked = {f"output_{need}": True for need in ("hidden_states", "attentions") if need in needs}
+
+        def run() -> Outputs:
+            out = self._call(batch.inputs, **asked)
+            return Outputs(
+                out.logits,
+                getattr(out, "hidden_states", None),
+                getattr(out, "attentions", None),
+                getattr(out, "pooled", None),
+            )
+
+        outputs = run()
+        parts = []
+        if not any(loss.replaces_task_loss for loss in job.losses):
+            parts.append(job.task.loss(outputs, batch.targets) / total)
+        extra = [(loss, f"loss_{n}") for n, loss in enumerate(job.losses)]
+        extra += [(term, "") for adaptation in job.adaptations for term in adaptation.terms]
+        for loss, key in extra:
+            state = self.states[key] if key and key in self.states else None
+            look = Look(batch, outputs, self.model, job.task, job.space, self.step, run, state)
+            parts.append(loss.strength * share * loss(look))
+        return torch.stack([part.float() for part in parts]).sum()
+
+    def _global(self, count: int) -> float:
+        if self.accelerator.num_processes == 1:
+            return float(count)
+        return float(self.accelerator.reduce(torch.tensor(float(count), device=self.device)).item())
+
+    def update(self) -> float:
+        """Make one step; return the mean loss of its batch."""
+        rows = self.rows_of(self.step)
+        done = self.done()
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * multiplier(self.section.schedule, done, self.section.warmup)
+        batches = self.micro_batches(rows)
+        loss = self.gradient(batches)
+        if self.section.clip:
+            torch.nn.utils.clip_grad_norm_(self.trainable, self.section.clip)
+        self.optimizer.step()
+        for adaptation in self.job.adaptations:
+            if adaptation.after_update is not None:
+                adaptation.after_update(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.examples += len(rows)
+        self.tokens += int(self.lengths[rows].sum())
+        self.padded += int(self.lengths[rows].max()) * len(rows)
+        return loss
+
+    def done(self) -> float:
+        """Return the share of the run that is done, by steps or by the time budget, whichever is further."""
+        by_steps = (self.step + 1) / (self.steps + 1)
+        if self.section.budget is None:
+            return by_steps
+        return max(by_steps, min(1.0, self.elapsed() / self.section.budget))
+
+    def elapsed(self) -> float:
+        """Return the seconds this run has trained, over all its processes' lives."""
+        return self.spent + time.monotonic() - self.began
+
+    def over(self) -> bool:
+        """Tell whether the last step is done."""
+        out_of_time = self.section.budget is not None and self.elapsed() >= self.section.budget
+        return self.step >= self.steps or (out_of_time and self.step > 0)
+
+    def judge(self) -> Score | None:
+        """Score the validation rows with the model as it would be saved."""
+        if self.job.judge is None:
+            return None
+        if self.prefix is not None:
+            self.prefix.swap_out()
+        try:
+            return self.job.judge(self.model)
+        finally:
+            if self.prefix is not None:
+                self.prefix.swap_in()
+            self.modes()
+
+    def better(self, score: Score) -> bool:
+        """Tell whether a score is the best so far, and remember it."""
+        value = score.value if score.higher_is_better else -score.value
+        if self.best_score is None or value > self.best_score:
+            self.best_score, self.stale = value, 0
+            return True
+        self.stale += 1
+        return False
+
+    def progress(self, loss: float, **facts: Any) -> Progress:
+        """Return the state after the last step."""
+        seconds = max(self.stepping, 1e-9)
+        left = (self.steps - self.step) * self.elapsed() / max(self.step, 1)
+        if self.section.budget is not None:
+            left = min(left, max(0.0, self.section.budget - self.elapsed()))
+        return Progress(
+            step=self.step,
+            steps=self.steps,
+            epoch=self.step / self.job.plan.steps_per_epoch,
+            loss=loss,
+            rate=self.optimizer.param_groups[0]["lr"],
+            examples_per_second=self.examples / seconds,
+            tokens_per_second=self.tokens / seconds,
+            padding_share=1 - self.tokens / self.padded if self.padded else 0.0,
+            seconds_left=left,
+            snapshot=lambda: take_snapshot(self),
+            **facts,
+        )
+
+    def close(self) -> None:
+        """Put the swapped parts back."""
+        if self.prefix is not None:
+            self.prefix.swap_out()
+            self.prefix = None
+        self.levers.release()
+        self.module.eval()
+
+
+def train(
+    job: Job, section: TrainSection, accelerator: Accelerator, resume: Mapping[str, Any] | None = None
+) -> Iterator[Progress]:
+    """Train, yielding Progress now and then, after each evaluation and at the end.
+
+    At the end the best weights (by the task's own metric on the validation rows) are in the model, and
+    methods have finished. A caller that stops early closes the generator: the model is then whole again,
+    with the weights of the last step.
+
+    Raises:
+        UserError: the loss is not finite; the message says what to change.
+    """
+    loop = Loop(job, section, accelerator)
+    try:
+        if resume is not None:
+            restore_snapshot(loop, resume)
+        loop.prepare_prefix()
+        loop.modes()
+        every = max(1, round(section.evaluate_every * job.plan.steps_per_epoch))
+        losses: list[float] = []
+        spoken = time.monotonic()
+        while not loop.over():
+            started = time.monotonic()
+            losses.append(loop.update())
+            loop.stepping += time.monotonic() - started
+            if losses[-1] != losses[-1] or losses[-1] in (float("inf"), float("-inf")):
+                raise UserError(
+                    f"The loss became {losses[-1]} at step {loop.step} (peak learning rate {job.plan.rate:g}). Lower it "
+                    "(--set train.optimizer.rate=...), or use --set train.precision=fp32."
+                )
+            score = loop.judge() if loop.step % every == 0 or loop.over() else None
+            best = score is not None and loop.better(score)
+            stop = score is not None and section.patience is not None and loop.stale >= section.patience
+            if score is not None or loop.over() or time.monotonic() - spoken > REPORT_SECONDS:
+                said = f"no improvement in {loop.stale} evaluations: stopped early" if stop else ""
+                mean = sum(losses) / len(losses)
+                yield loop.progress(mean, score=score, best=best, last=loop.over() or stop, note=said)
+                losses, spoken = [], time.monotonic()
+            if stop:
+                break
+        tensors = job.best()
+        if tensors is not None:
+            restore_snapshot(loop, {"tensors": tensors}, weights_only=True)
+    finally:
+        loop.close()
+    for adaptation in reversed(job.adaptations):
+        if adaptation.finish is not None:
+            adaptation.finish()
