@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import Field, field_validator
 
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Metric, Role, Task
 from graftlm.contracts.values import Answer, Example, Finding, Grades, Inputs, Outputs, Space
-from graftlm.core.errors import DataError, listing, near
+from graftlm.core.errors import DataError, listing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,9 +73,13 @@ def _counts(grades: Grades) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return hit, np.bincount(true, minlength=size), np.bincount(predicted, minlength=size)
 
 
+def _hits(grades: Grades) -> np.ndarray:
+    return grades["true"] == grades["predicted"]
+
+
 def accuracy(grades: Grades) -> float:
     """Return the share of right answers."""
-    return float(np.mean(grades["true"] == grades["predicted"]))
+    return float(np.mean(_hits(grades)))
 
 
 def macro_f1(grades: Grades) -> float:
@@ -117,22 +120,13 @@ class Classification(Task):
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("accuracy", accuracy, about="share of right answers"),
-        Metric("macro_f1", macro_f1, about="mean F1 over classes, each class weighing the same"),
-        Metric("micro_f1", micro_f1, about="F1 over all rows; equals accuracy with one label a row"),
+        Metric("accuracy", accuracy, about="share of right answers", percent=True, hits=_hits),
+        Metric("macro_f1", macro_f1, about="mean F1 over classes, each class weighing the same", percent=True),
+        Metric("micro_f1", micro_f1, about="F1 over all rows; equals accuracy with one label a row", percent=True),
         Metric("mcc", mcc, about="correlation of truths and answers, 0 for guessing"),
         Metric("log_loss", log_loss, higher_is_better=False, about="mean -ln p(truth): how honest probabilities are"),
     )
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "probe")
-    metric: str | None = Field(None)
-
-    @field_validator("metric")
-    @classmethod
-    def _known(cls, name: str | None) -> str | None:
-        names = [metric.name for metric in cls.metrics]
-        if name is not None and name not in names:
-            raise ValueError(f"there is no metric '{name}'.{near(name, names)} Metrics: {listing(names)}.")
-        return name
 
     def check(self, splits: dict[str, Rows]) -> list[Finding]:
         """Return findings on labels: too few classes, missing, rare, uneven, id-like and near-equal ones."""
@@ -236,7 +230,9 @@ class Classification(Task):
         predicted = np.array([index.get(str(answer.value), -2) for answer in answers], dtype=np.int64)
         if (predicted == -2).any():
             stranger = answers[int(np.argmax(predicted == -2))].value
-            raise DataError(f"The answer {stranger!r} is none of the labels that the model knows: {listing(space.labels)}.")
+            raise DataError(
+                f"The answer {stranger!r} is none of the labels that the model knows: {listing(space.labels)}."
+            )
         return {"true": true, "predicted": predicted, "log_probability": _log_probabilities(answers, true, space)}
 
     def details(self, grades: Grades, space: Space) -> dict[str, Any]:
@@ -302,7 +298,9 @@ def _about_training(counts: Counter[str]) -> list[Finding]:
         message = f"The training rows need at least two different labels; found {only}. Is this the right column?"
         return [Finding("error", "one_class", message, len(counts))]
     if rows >= 20 and len(counts) > 0.5 * rows:
-        message = f"{len(counts)} different labels in {rows} training rows: the label column looks like an id or free text."
+        message = (
+            f"{len(counts)} different labels in {rows} training rows: the label column looks like an id or free text."
+        )
         found.append(Finding("warning", "label_like_id", message, len(counts)))
         return found
     rare = sorted((label for label, count in counts.items() if count < 5), key=counts.__getitem__)
@@ -333,8 +331,7 @@ def _about_other(split: str, counts: Counter[str], train: Counter[str]) -> list[
     if strange := sorted(label for label in counts if label not in train):
         rows = sum(counts[label] for label in strange)
         message = (
-            f"{rows} rows of {split} have labels that no training row has ({listing(strange, 5)}): "
-            "they count as wrong."
+            f"{rows} rows of {split} have labels that no training row has ({listing(strange, 5)}): they count as wrong."
         )
         found.append(Finding("warning", "unseen_label", message, rows))
     if absent := sorted(label for label in train if label not in counts):
