@@ -64,10 +64,10 @@ def new(kind: str, name: str, folder: Path | str | None = None) -> Written:
 def _check_name(kind: str, name: str) -> None:
     if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or name.startswith("_"):
         raise UserError(
-            f"'{name}' cannot name a plug-in. Expected a lower-case Python name that is no keyword, such as 'my_{kind}'."
+            f"'{name}' cannot name a plug-in. Expected a lower-case Python name, no keyword, such as 'my_{kind}'."
         )
     if name in registry.names(kind):
-        raise UserError(f"There is a {kind} called '{name}' already: {registry.where(kind, name)}.")
+        raise UserError(f"The {kind} '{name}' exists already: {registry.where(kind, name)}.")
 
 
 def _checkout() -> Path | None:

@@ -1,0 +1,169 @@
+"""What the conformance tests share: every plug-in that the registry finds, and values for its fields."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+import pytest
+from pydantic.fields import FieldInfo
+
+from graftlm.core import registry
+from graftlm.core.plugin import Plugin
+
+EVERY = [(kind, name) for kind in registry.kinds() for name in registry.names(kind)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Fill `plugin` with every plug-in; `method`, `loss`, ... with every name of that kind."""
+    if "plugin" in metafunc.fixturenames:
+        metafunc.parametrize("plugin", EVERY, ids=[f"{kind}-{name}" for kind, name in EVERY])
+    for kind in registry.kinds():
+        for fixture in (f"{kind}_name", f"other_{kind}_name"):
+            if fixture in metafunc.fixturenames:
+                metafunc.parametrize(fixture, registry.names(kind))
+
+
+def unwrap(annotation: Any, metadata: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield the members of a type, each with its own bounds; None left out."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        for inner in get_args(annotation):
+            if inner is not type(None):
+                yield from unwrap(inner, metadata)
+    elif hasattr(annotation, "__metadata__"):
+        inner, *marks = get_args(annotation)
+        found = [m for mark in marks for m in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
+        yield from unwrap(inner, [*metadata, *found])
+    else:
+        yield annotation, metadata
+
+
+def wrong_values(annotation: Any, metadata: list[Any]) -> list[Any]:
+    """Return values that a field must refuse."""
+    members = list(unwrap(annotation, metadata))
+    found: list[Any] = []
+    if not any(_takes_mapping(member) for member, _ in members):
+        found.append({"no": "such thing"})
+    if len(members) > 1:
+        return found
+    member, marks = members[0]
+    origin = get_origin(member)
+    if origin is Literal:
+        found += ["no such word", 7.25]
+    elif member is bool:
+        found += ["perhaps", 2]
+    elif member in (int, float):
+        found += ["many", math.nan, math.inf]
+        found += [0.5] if member is int else []
+        found += [value for mark in marks for value in _beyond(mark)]
+    elif member is str:
+        found += [5, ["a"]]
+    elif origin is tuple and Ellipsis not in get_args(member):
+        found += [[value] * len(get_args(member)) for value in wrong_values(get_args(member)[0], [])]
+        found += [[]]
+    elif origin in (tuple, list, frozenset, set):
+        found += [[value] for value in wrong_values(get_args(member)[0], [])]
+        found += [5]
+    return found
+
+
+def _beyond(mark: Any) -> list[Any]:
+    if isinstance(mark, annotated_types.Gt):
+        return [mark.gt, mark.gt - 1]
+    if isinstance(mark, annotated_types.Ge):
+        return [mark.ge - 1]
+    if isinstance(mark, annotated_types.Lt):
+        return [mark.lt, mark.lt + 1]
+    if isinstance(mark, annotated_types.Le):
+        return [mark.le + 1]
+    if isinstance(mark, annotated_types.MultipleOf):
+        return [mark.multiple_of + 1] if mark.multiple_of > 1 else []
+    return []
+
+
+def _takes_mapping(member: Any) -> bool:
+    return (
+        member is Any
+        or member is dict
+        or get_origin(member) is dict
+        or (isinstance(member, type) and issubclass(member, Plugin))
+    )
+
+
+def right_values(annotation: Any, metadata: list[Any]) -> list[Any]:
+    """Return a few values that a field takes, as far as its type and bounds tell."""
+    found: list[Any] = []
+    for member, marks in unwrap(annotation, metadata):
+        origin = get_origin(member)
+        if origin is Literal:
+            found += get_args(member)
+        elif member is bool:
+            found += [True, False]
+        elif member in (int, float):
+            found += _within(member, marks)
+        elif isinstance(member, type) and issubclass(member, Plugin):
+            kind = next(m.json_schema["x-kind"] for m in marks if hasattr(m, "json_schema"))
+            found += [each for name in registry.names(kind) if (each := _bare(kind, name)) is not None][:1]
+        elif member is str:
+            longest = next((m.max_length for m in marks if isinstance(m, annotated_types.MaxLen)), 99)
+            found += ["文 a name"[:longest]]
+        elif isinstance(member, type) and issubclass(member, Path):
+            found += ["文 a name"]
+        elif origin is tuple and Ellipsis not in get_args(member):
+            parts = [right_values(inner, []) for inner in get_args(member)]
+            found += [[part[0] for part in parts]] if all(parts) else []
+        elif origin in (tuple, list, frozenset, set):
+            found += [right_values(get_args(member)[0], [])[:1]]
+    return found
+
+
+def _bare(kind: str, name: str) -> Plugin | None:
+    """Return a plug-in made without options, or None if it needs some."""
+    plugin = registry.load(kind, name)
+    return None if any(info.is_required() for info in plugin.model_fields.values()) else plugin()
+
+
+def _within(member: Any, marks: list[Any]) -> list[Any]:
+    step = next((mark.multiple_of for mark in marks if isinstance(mark, annotated_types.MultipleOf)), None)
+    if step is not None:
+        return [8 * step, 16 * step]
+    low: Any = next(
+        (m.gt if isinstance(m, annotated_types.Gt) else m.ge for m in marks if hasattr(m, "gt") or hasattr(m, "ge")),
+        None,
+    )
+    high: Any = next(
+        (m.lt if isinstance(m, annotated_types.Lt) else m.le for m in marks if hasattr(m, "lt") or hasattr(m, "le")),
+        None,
+    )
+    low = 0 if low is None and (high is None or high > 0) else high - 2 if low is None else low
+    high = low + 2 if high is None else min(high, low + 2)
+    if member is int:
+        return [int(low) + 1] if low + 1 < high else [int(high)] if high == low + 1 else []
+    return [low + (high - low) * 0.3, low + (high - low) * 0.7]
+
+
+def sample(kind: str, name: str) -> Plugin:
+    """Return a plug-in with every field that has no default filled in."""
+    plugin = registry.load(kind, name)
+    fields = {
+        key: (info.examples or right_values(info.annotation, info.metadata))[0]
+        for key, info in plugin.model_fields.items()
+        if info.is_required()
+    }
+    return plugin(**fields)
+
+
+@pytest.fixture
+def sample_of() -> Any:
+    """Return the function that makes a plug-in with its required fields filled in."""
+    return sample
+
+
+@pytest.fixture
+def values_for() -> Any:
+    """Return the functions that give right and wrong values of a field."""
+    return right_values, wrong_values
