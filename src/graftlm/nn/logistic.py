@@ -125,7 +125,7 @@ def _validate(
 
 
 def _vertex(losses: Sequence[tuple[float, float]]) -> float:
-    """Return the best strength: the lowest point of the parabola through the best and its neighbours, on a log scale."""
+    """Return the lowest point of the parabola through the best strength and its neighbours, on a log scale."""
     best = min(range(len(losses)), key=lambda place: losses[place][1])
     if not 0 < best < len(losses) - 1:
         return losses[best][0]
