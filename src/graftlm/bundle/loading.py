@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from graftlm.bundle.opening import Bundle
+from graftlm.bundle.quiet import quiet
 from graftlm.bundle.strict import refuse
 from graftlm.bundle.tensors import check_tensors
 from graftlm.contracts.backbone import Card
@@ -40,7 +41,9 @@ def load(bundle: Bundle, *, precision: Precision = "auto", device: str = "auto")
     auto_model = str(value.get("auto_model"))
     if not re.fullmatch(r"AutoModel(For[A-Za-z]+)?", auto_model):
         refuse(bundle.folder / "graft.json", "auto_model as a class of Transformers", repr(auto_model)[:80])
-    module = _pooled(bundle) if bundle.style == "pooled" else _plain(bundle, auto_model)
+    with quiet():
+        module = _pooled(bundle) if bundle.style == "pooled" else _plain(bundle, auto_model)
+        tokenizer = _tokenizer(bundle)
     names = value.get("module") or {}
     base, head = str(names.get("base", "")), names.get("head")
     for name in (base, head):
@@ -52,7 +55,7 @@ def load(bundle: Bundle, *, precision: Precision = "auto", device: str = "auto")
     dtype, _ = formats.choose(precision, place)
     if dtype != torch.float32 or place.type != "cpu":
         module = formats.converted(module, dtype, head, place)
-    return Model(module.eval(), _tokenizer(bundle), card, bundle.style, base, head, auto_model)  # type: ignore[arg-type]
+    return Model(module.eval(), tokenizer, card, bundle.style, base, head, auto_model)  # type: ignore[arg-type]
 
 
 def _card(bundle: Bundle) -> Card:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from graftlm.bundle import card, manifest
 from graftlm.bundle.configurations import IDENTITY, POOLING_KEYS
 from graftlm.bundle.opening import verified
+from graftlm.bundle.quiet import quiet
 from graftlm.contracts.model import Model
 from graftlm.contracts.values import Space
 from graftlm.core import files
@@ -61,11 +62,12 @@ def write(
     if roles is None:
         roles = [role.name for role in task.roles if role.kind == "text" and role.required]
     with files.writing_folder(folder) as inside:
-        if model.style == "pooled":
-            _pooled(inside, model, max_length)
-        else:
-            _native(inside, model, space)
-        _tokenizer(inside, model.tokenizer, max_length)
+        with quiet():
+            if model.style == "pooled":
+                _pooled(inside, model, max_length)
+            else:
+                _native(inside, model, space)
+            _tokenizer(inside, model.tokenizer, max_length)
         facts: dict[str, Any] = {
             "format_version": manifest.FORMAT,
             "tasks": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ class Predictor:
         from graftlm.nn import precision as formats
 
         self.model, self.task, self.space, self.limit = model, task, space, limit
+        self._tokenizing = threading.Lock()
         first = next(model.module.parameters())
         self.device: torch.device = first.device if device is None else formats.device_for(device)
         self.dtype, self.reason = formats.choose(precision, self.device)
@@ -71,9 +73,10 @@ class Predictor:
         return self.of_inputs(self.encode(examples), examples)
 
     def encode(self, examples: Sequence[Example]) -> list[Inputs]:
-        """Tokenise examples as the task does."""
+        """Tokenise examples as the task does; one thread at a time, since a call sets the tokenizer's cut for all."""
         try:
-            return self.task.encode(examples, self.model.tokenizer, self.limit)
+            with self._tokenizing:
+                return self.task.encode(examples, self.model.tokenizer, self.limit)
         except (TypeError, UnicodeEncodeError):
             for example in examples:
                 for role, value in example.fields.items():
