@@ -70,6 +70,7 @@ class Rows:
 
 def fingerprint(table: pa.Table) -> str:
     """Return the SHA-256 of a table's content, places left out; how the table is cut into chunks does not matter."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -78,17 +79,16 @@ def fingerprint(table: pa.Table) -> str:
         column = table.column(name)
         if not pa.types.is_string(column.type):
             column = pa.chunked_array([[None if v is None else repr(v) for v in column.to_pylist()]], pa.string())
-        parts = [hashlib.sha256(), hashlib.sha256()]
+        parts = [hashlib.sha256(), hashlib.sha256()]  # lengths (null: -1) and bytes, each over all chunks
         for chunk in column.chunks:
-            parts[0].update(pc.fill_null(pc.binary_length(chunk), -1).to_numpy(zero_copy_only=False).astype("<i4"))
-            if len(chunk) and (data := chunk.buffers()[2]) is not None:
-                # A null between may leave bytes behind; filled, the buffer holds the values alone.
-                whole = pc.fill_null(chunk, "") if chunk.null_count else chunk
-                data = whole.buffers()[2]
-                offsets = whole.buffers()[1]
-                view = memoryview(offsets).cast("i") if offsets is not None else None
-                if view is not None and data is not None:
-                    parts[1].update(memoryview(data)[view[whole.offset] : view[whole.offset + len(whole)]])
+            lengths = pc.fill_null(pc.binary_length(chunk), -1)
+            parts[0].update(lengths.to_numpy(zero_copy_only=False).astype("<i4"))
+            # A null may leave bytes behind in the buffer; an empty text does not.
+            whole = pc.fill_null(chunk, "") if chunk.null_count else chunk
+            _, offsets, data = whole.buffers()
+            if len(whole) and data is not None:
+                edges = np.frombuffer(offsets, np.int32)[whole.offset : whole.offset + len(whole) + 1]
+                parts[1].update(memoryview(data)[int(edges[0]) : int(edges[-1])])
         digest.update(repr((name, str(column.type), len(column))).encode())
         for part in parts:
             digest.update(part.digest())

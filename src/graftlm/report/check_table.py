@@ -1,0 +1,72 @@
+"""The check of a data set as a short table: sources, splits, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from graftlm.contracts.values import Finding
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_ORDER = {"error": 0, "warning": 1, "note": 2}
+_STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def check_table(
+    facts: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]], findings: Sequence[Finding], places: int = 3
+) -> RenderableType:
+    """Return what a data set's facts, and the counts and findings of its check, say; `places` rows are named."""
+    from rich.console import Group
+
+    return Group(_sources(facts), _splits(facts, counts), _findings(findings, places))
+
+
+def _sources(facts: Mapping[str, Any]) -> RenderableType:
+    from rich.text import Text
+
+    lines = []
+    for name, source in facts.get("sources", {}).items():
+        form = ", ".join(f"{key} {value}" for key, value in source["format"].items() if value)
+        roles = "; ".join(f"{role} = '{found['column']}' ({found['why']})" for role, found in source["columns"].items())
+        mended = f", {source['mended']:,} in part" if source["mended"] else ""
+        counts = f"read {source['read']:,} = kept {source['kept']:,}{mended} + skipped {source['skipped']:,}"
+        lines.append(f"{name}: {source['source']} ({source['reader']}: {form})\n  {roles}\n  {counts}")
+    if unused := facts.get("unused"):
+        lines.append(f"{unused:,} training rows are not used (data.limit)")
+    return Text("\n".join(lines))
+
+
+def _splits(facts: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("split")
+    for title in ("rows", "removed", "kept", "empty", "repeated", "in other splits", "characters"):
+        table.add_column(title, justify="right")
+    table.add_column("made")
+    for name, found in counts.items():
+        how = facts.get("splits", {}).get(name, {}).get("made", {})
+        numbers = [f"{found[key]:,}" for key in ("rows", "removed", "kept", "empty", "repeated", "shared")]
+        size = f"{found['characters']['median']:.0f} (max {found['characters']['longest']:,})"
+        share = f" {100 * how['share']:.0f} % of train" if "share" in how else ""
+        table.add_row(name, *numbers, size, f"{how['by']}{share}" if how else "")
+    return table
+
+
+def _findings(findings: Sequence[Finding], places: int) -> RenderableType:
+    from rich.text import Text
+
+    text = Text()
+    for finding in sorted(findings, key=lambda finding: _ORDER.get(finding.level, 3)):
+        text.append(f"{finding.level:8}", _STYLE.get(finding.level, ""))
+        text.append(finding.message)
+        if finding.rows and places:
+            more = " ..." if len(finding.rows) > places or finding.count > places else ""
+            text.append(f"\n        {', '.join(finding.rows[:places])}{more}", "dim")
+        text.append("\n")
+    if not findings:
+        text.append("Nothing was found.\n")
+    text.rstrip()
+    return text

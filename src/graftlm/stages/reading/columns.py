@@ -1,0 +1,183 @@
+"""Which column plays which role: as named by the user, by names that people give, or by content."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graftlm.contracts.reader import plain
+from graftlm.contracts.task import Role, Task
+from graftlm.core.errors import DataError, listing, near
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IDS = ("id", "guid", "uid", "uuid", "idx", "index", "row_id", "example_id", "编号", "序号")
+_SAMPLE = 5000
+_LABEL_LENGTH = 60  # characters; class names hardly ever are longer on average
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The column of each role, why it was chosen, and the column of ids (None: rows are numbered)."""
+
+    roles: Mapping[str, str]
+    why: Mapping[str, str]
+    id: str | None = None
+    doubt: str | None = None
+
+    def as_json(self) -> dict[str, dict[str, str]]:
+        """Return the JSON form."""
+        found = {role: {"column": name, "why": self.why[role]} for role, name in self.roles.items()}
+        if self.id is not None:
+            found["id"] = {"column": self.id, "why": self.why["id"]}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a sample of a column looks like."""
+
+    filled: int
+    distinct: int
+    length: float
+    number: bool
+    nested: bool
+
+
+def choose(
+    table: pa.Table, task: Task, named: Mapping[str, str], source: str, *, need_target: bool, by_name: bool = True
+) -> Columns:
+    """Choose the column of each role of a task.
+
+    `by_name` is False where the columns have no names of their own.
+
+    Raises:
+        DataError: a named role or column does not exist, or a required role finds no column.
+    """
+    names = list(table.column_names)
+    roles, why = _named(task, named, names, source)
+    ident = roles.pop("id", None)
+    looks = _looks(table)
+    if by_name:
+        taken = {*roles.values(), *([ident] if ident else [])}
+        for role in task.roles:
+            if role.name in roles or (role.kind == "target" and not need_target and not named):
+                continue
+            if (found := _by_name(role, names, taken, looks)) is not None:
+                roles[role.name], why[role.name] = found, "by its name"
+                taken.add(found)
+        if ident is None:
+            ident = next((n for wish in IDS for n in names if _key(n) == wish and n not in taken), None)
+            if ident is not None:
+                why["id"] = "by its name"
+    doubt = _by_content(task, roles, why, looks, {ident} if ident else set(), need_target)
+    missing = [r for r in task.roles if r.required and r.name not in roles and (r.kind != "target" or need_target)]
+    if missing:
+        raise _missing(missing, names, roles, source)
+    return Columns(roles, why, ident, doubt)
+
+
+def _named(
+    task: Task, named: Mapping[str, str], names: Sequence[str], source: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    known = [*(role.name for role in task.roles), "id"]
+    faults: list[str] = []
+    for role, column in named.items():
+        if role not in known:
+            faults.append(f"data.columns: task '{task.name()}' has no role '{role}'.{near(role, known)} "
+                          f"Roles: {listing(known)}.")  # fmt: skip
+        if column not in names:
+            faults.append(
+                f"{source}: there is no column '{column}' (data.columns gives it the role '{role}')."
+                f"{near(column, names)} Columns: {listing(names, 30)}."
+            )
+    if faults:
+        raise DataError("\n".join(faults))
+    return dict(named), dict.fromkeys(named, "named by you")
+
+
+def _key(name: str) -> str:
+    """Return a column name as it is compared: folded case and width, one kind of separator, no spaces round it."""
+    return re.sub(r"[\s\-.]+", "_", unicodedata.normalize("NFKC", name).strip().casefold())
+
+
+def _by_name(role: Role, names: Sequence[str], taken: set[str], looks: Mapping[str, _Look]) -> str | None:
+    for wish in map(_key, (role.name, *role.names)):
+        for name in names:
+            if _key(name) == wish and name not in taken and looks[name].filled:
+                return name
+    return None
+
+
+def _by_content(
+    task: Task,
+    roles: dict[str, str],
+    why: dict[str, str],
+    looks: Mapping[str, _Look],
+    barred: set[str],
+    need_target: bool,
+) -> str | None:
+    """Fill required roles that have no column yet: longest texts; few distinct short values."""
+    doubt = None
+    for role in task.roles:
+        free = {n: look for n, look in looks.items() if n not in roles.values() and n not in barred and look.filled}
+        if role.name in roles or not role.required:
+            continue
+        if role.kind == "text":
+            texts = {n: look for n, look in free.items() if not look.number and not look.nested}
+            if texts:
+                found = max(texts, key=lambda n: texts[n].length)
+                roles[role.name] = found
+                why[role.name] = f"its texts are the longest ({texts[found].length:.0f} characters on average)"
+        elif role.kind == "target" and need_target:
+            doubt = _label(role, free, list(looks), roles, why)
+    return doubt
+
+
+def _label(
+    role: Role, free: Mapping[str, _Look], names: Sequence[str], roles: dict[str, str], why: dict[str, str]
+) -> str | None:
+    short = {n: look for n, look in free.items() if look.length <= _LABEL_LENGTH and not look.nested}
+    likely = {n: k for n, k in short.items() if 1 < k.distinct <= max(2, 0.5 * k.filled) or k.filled <= 20}
+    if not likely and len(short) == 1 and len(names) <= 3:
+        likely = short
+    if not likely:
+        return None
+    ends = [name for name in (names[-1], names[0]) if name in likely]
+    found = ends[0] if ends else min(likely, key=lambda n: likely[n].distinct)
+    roles[role.name] = found
+    why[role.name] = f"it holds {likely[found].distinct} distinct short values"
+    others = [name for name in likely if name != found]
+    return f"{listing(others)} would do as well" if others else None
+
+
+def _looks(table: pa.Table) -> dict[str, _Look]:
+    """Look at rows spread over the whole table, since files are often sorted by class."""
+    rows = table.num_rows
+    places = np.unique(np.linspace(0, max(rows - 1, 0), min(rows, _SAMPLE)).astype(np.int64))
+    sample = table.take(places) if rows else table
+    found: dict[str, _Look] = {}
+    for name in table.column_names:
+        given = sample.column(name).to_pylist()
+        nested = any(isinstance(value, list | dict) for value in given)
+        texts = [text for text in map(plain, given) if text is not None and text.strip()]
+        mean = sum(map(len, texts)) / len(texts) if texts else 0.0
+        number = bool(texts) and all(re.fullmatch(r"[-+]?[\d.,]+(e[-+]?\d+)?", text.strip()) for text in texts)
+        found[name] = _Look(len(texts), len(set(texts)), mean, number, nested)
+    return found
+
+
+def _missing(roles: Sequence[Role], names: Sequence[str], found: Mapping[str, str], source: str) -> DataError:
+    wanted = "; ".join(f"'{role.name}' ({role.about}; such as {listing(role.names, 6)})" for role in roles)
+    already = "".join(f" '{name}' is the {role}." for role, name in found.items())
+    example = ", ".join(f"{role.name}: COLUMN" for role in roles)
+    return DataError(
+        f"{source}: no column was found for {wanted}. Columns: {listing(names, 30)}.{already} "
+        f"Name it with data.columns, {{{example}}}."
+    )

@@ -1,0 +1,133 @@
+"""From a source's columns to a task's roles: texts and targets as text, ids and places beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graftlm.contracts.reader import BadRows, Corpus, RowFault, plain
+from graftlm.contracts.rows import ID, WHERE
+from graftlm.contracts.task import Task
+from graftlm.core.errors import DataError
+from graftlm.stages.reading.columns import Columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """A source in a task's terms: roles, ids and places; the columns that splits are made by; rows left out."""
+
+    table: pa.Table
+    extras: dict[str, pa.ChunkedArray]
+    faults: tuple[RowFault, ...]
+
+
+def target_role(task: Task) -> str | None:
+    """Return the name of the role that holds the truth, or None."""
+    return next((role.name for role in task.roles if role.kind == "target"), None)
+
+
+def shape(
+    corpus: Corpus,
+    task: Task,
+    columns: Columns,
+    *,
+    need_target: bool,
+    bad_rows: BadRows = "stop",
+    extras: Sequence[str] = (),
+    before: int = 0,
+) -> Shaped:
+    """Return a source in a task's terms; `before` counts the rows of earlier pieces of the same source.
+
+    Raises:
+        DataError: a row lacks its target, `need_target` is set and `bad_rows` is "stop".
+    """
+    import pyarrow as pa
+
+    source = corpus.table
+    arrays: dict[str, Any] = {role: text(source.column(name)) for role, name in columns.roles.items()}
+    numbers = pa.array((ordinals(corpus) + before).astype(str), pa.string())
+    arrays[ID] = numbers if columns.id is None else _ids(text(source.column(columns.id)), numbers)
+    arrays[WHERE] = places(corpus)
+    beside = {name: source.column(name) for name in extras}
+    table = pa.table(arrays)
+    faults: tuple[RowFault, ...] = ()
+    target = target_role(task)
+    if need_target and target is not None and target in columns.roles:
+        lacking = _blank(table.column(target))
+        if lacking.any():
+            faults = _lost(table, lacking, columns.roles[target], bad_rows)
+            keep = pa.array(~lacking)
+            table = table.filter(keep)
+            beside = {name: column.filter(keep) for name, column in beside.items()}
+    return Shaped(table, beside, faults)
+
+
+def text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column's scalars as text, 1.0 as "1"; lists and mappings stay what they are."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_nested(kind):
+        return column
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_large_string(kind):
+        return column.cast(pa.string())
+    parts = [pa.array([plain(value) for value in chunk.to_pylist()], pa.string()) for chunk in column.chunks]
+    return pa.chunked_array(parts, pa.string())
+
+
+def ordinals(corpus: Corpus) -> np.ndarray:
+    """Return the number of each row in its source, from 1, rows that were left out counted too."""
+    numbers = np.arange(1, corpus.table.num_rows + 1)
+    lost = [int(found[1]) for fault in corpus.skipped if (found := re.search(r":(\d+)$", fault.where))]
+    if lost and corpus.lines is not None and str(corpus.lines.type) == "int64":
+        numbers = numbers + np.searchsorted(np.sort(lost), corpus.lines.to_numpy())
+    return numbers
+
+
+def places(corpus: Corpus) -> pa.Array:
+    """Return the place of each row as text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lines = corpus.lines
+    if lines is None:
+        lines = pa.array(np.arange(1, corpus.table.num_rows + 1))
+    mark = "/" if pa.types.is_string(lines.type) else ":"
+    return pc.binary_join_element_wise(pa.scalar(corpus.source), lines.cast(pa.string()), mark)
+
+
+def _ids(given: Any, numbers: pa.Array) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_nested(given.type):
+        return numbers
+    return pc.coalesce(given, pa.chunked_array([numbers])) if given.null_count else given
+
+
+def _blank(column: pa.ChunkedArray) -> np.ndarray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_string(column.type):
+        column = pc.equal(pc.utf8_trim_whitespace(column), "")
+        return pc.fill_null(column, True).to_numpy(zero_copy_only=False).astype(bool)
+    return pc.is_null(column).to_numpy(zero_copy_only=False).astype(bool)
+
+
+def _lost(table: pa.Table, lacking: np.ndarray, name: str, bad_rows: BadRows) -> tuple[RowFault, ...]:
+    where = table.column(WHERE).filter(lacking).to_pylist()
+    if bad_rows == "stop":
+        more = f" (and {len(where) - 1} more rows)" if len(where) > 1 else ""
+        raise DataError(
+            f"{where[0]}: column '{name}' is empty{more}; expected the row's target. Fill it in, or set "
+            "data.bad_rows to 'skip' to leave such rows out and count them."
+        )
+    return tuple(RowFault(place, f"column '{name}' is empty") for place in where)
