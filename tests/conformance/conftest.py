@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import types
 from collections.abc import Iterator
@@ -167,3 +168,107 @@ def sample_of() -> Any:
 def values_for() -> Any:
     """Return the functions that give right and wrong values of a field."""
     return right_values, wrong_values
+
+
+ROWS = (
+    ("the card was charged twice", "charge"),
+    ("my card arrived", "card"),
+    ("I paid and it was charged", "charge"),
+    ("where is the card", "card"),
+    ("transfer the money", "transfer"),
+    ("the transfer of money failed again today", "transfer"),
+    ("card", "card"),
+    ("a second charge 卡", "charge"),
+)
+
+
+def rows_of(task: str) -> list[dict[str, Any]]:
+    """Return rows for a task: those that its own test calls ROWS, else short texts with a label."""
+    own = Path(__file__).parents[1] / "plugins" / "tasks" / f"test_{task}.py"
+    if own.is_file() and "\nROWS" in own.read_text(encoding="utf-8"):
+        spec = importlib.util.spec_from_file_location(f"rows_of_{task}", own)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return list(module.ROWS)
+    return [{"text": text, "label": label} for text, label in ROWS]
+
+
+class Run:
+    """One small training run, put together by hand from the parts that a recipe names."""
+
+    def __init__(self, methods: list[Any], losses: list[str], layers: int, task: str) -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        from graftlm.contracts.method import Linear, Setting
+        from graftlm.contracts.rows import Rows
+        from graftlm.contracts.values import Batch
+        from graftlm.stages.training.assembling import assemble
+        from graftlm.stages.training.encoding import encode
+
+        given = rows_of(task)
+        count = len(given)
+        columns = {
+            "__id__": [str(n) for n in range(count)],
+            "__where__": [f"rows:{n + 1}" for n in range(count)],
+            **{role: [row[role] for row in given] for role in given[0]},
+        }
+        self.task = registry.make("task", task)
+        target = next((role.name for role in self.task.roles if role.kind == "target"), None)
+        self.rows = Rows("train", pa.table(columns), target, "0" * 64)
+        backbone = registry.make("backbone", {"use": "tiny", "layers": layers})
+        self.space = self.task.space(self.rows)
+        base = backbone.open()
+        self.model = assemble(base, backbone, self.task, self.space, seed=0)
+        self.data = encode(self.rows, self.task, self.model.tokenizer, self.space, base.card.limit)
+        self.limit = base.card.limit
+        self.inputs = self.data.packed.batch(list(range(count)), self.model.tokenizer.pad_token_id, "right")
+        self.batch = Batch(self.inputs, self.task.stack(self.data.targets), list(range(count)))
+        self.methods = [registry.make("method", each) for each in methods]
+        self.losses = [registry.make("loss", each) for each in losses]
+        rng = np.random.default_rng(0)
+        weight = rng.normal(size=(self.space.size, base.card.width)).astype("float32") * 0.1
+        self.setting = Setting(
+            task=self.task,
+            space=self.space,
+            optimizer=registry.make("optimizer", "adamw"),
+            rows=count,
+            steps=3,
+            seed=0,
+            methods=tuple(each.name() for each in self.methods),
+            losses=tuple(losses),
+            probe=lambda: Linear(weight, np.zeros(self.space.size, "float32"), 1.0),
+        )
+
+    def examples(self) -> list[Any]:
+        """Return the rows as examples."""
+        return list(self.rows.examples())
+
+    def train(self, steps: int) -> list[float]:
+        """Apply the methods, train so many steps with the one loop, and return the losses that it told."""
+        from accelerate import Accelerator
+
+        from graftlm.recipe import TrainSection
+        from graftlm.stages.training.loop import Job, train
+        from graftlm.stages.training.planning import Plan
+
+        adaptations = [method.apply(self.model, self.setting) for method in self.methods]
+        if any(adaptation.solved for adaptation in adaptations):
+            return []
+        plan = Plan(epochs=steps / 2, steps=steps, steps_per_epoch=2, rate=1e-3, reasons=())
+        job = Job(self.model, self.task, self.space, self.data, plan, adaptations, self.losses)
+        section = TrainSection(batch_size=4, precision="fp32", device="cpu", optimizer=self.setting.optimizer)
+        return [progress.loss for progress in train(job, section, Accelerator(cpu=True))]
+
+    def through_a_bundle(self, folder: Path) -> Any:
+        """Write the model as a bundle and return what opening it gives."""
+        from graftlm.bundle import load, open_bundle, write
+
+        write(folder, self.model, self.task, self.space, max_length=self.limit)
+        return load(open_bundle(folder), precision="fp32", device="cpu")
+
+
+@pytest.fixture
+def make_run() -> Any:
+    """Return the function that puts a small run together."""
+    return lambda methods, losses=(), layers=2, task="classification": Run(methods, list(losses), layers, task)

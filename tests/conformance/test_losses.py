@@ -1,0 +1,64 @@
+"""What holds for every loss: a finite scalar with gradient, and a step against it makes it smaller."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from graftlm.contracts.loss import Look
+from graftlm.contracts.values import Outputs
+from graftlm.core import registry
+
+
+def value(run, loss, state):
+    """Return the loss on the run's first batch, with the graph of the model behind it."""
+    needs = {f"output_{need}": True for need in loss.needs if need in ("hidden_states", "attentions")}
+
+    def again():
+        out = run.model.module(**run.batch.inputs, **needs)
+        return Outputs(out.logits, *(getattr(out, n, None) for n in ("hidden_states", "attentions", "pooled")))
+
+    return loss(Look(run.batch, again(), run.model, run.task, run.space, 0, again, state))
+
+
+def test_it_is_a_finite_scalar_with_gradient(loss_name, make_run):
+    run = make_run(["full"])
+    loss = registry.make("loss", loss_name)
+    assert loss.refuses(run.model, run.task) is None
+    run.model.module.train()
+    torch.manual_seed(0)
+    found = value(run, loss, loss.start(run.model, run.task, run.space))
+    assert found.shape == ()
+    assert math.isfinite(found.item())
+    found.backward()
+    gradients = [p.grad for p in run.model.module.parameters() if p.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_a_small_step_against_the_gradient_makes_it_smaller(loss_name, make_run):
+    run = make_run(["full"])
+    loss = registry.make("loss", loss_name)
+    state = loss.start(run.model, run.task, run.space)
+    with torch.no_grad():  # away from the start, where an anchored loss is at its minimum
+        for parameter in run.model.module.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    run.model.module.train()
+    torch.manual_seed(0)
+    before = value(run, loss, state)
+    before.backward()
+    with torch.no_grad():
+        for parameter in run.model.module.parameters():
+            if parameter.grad is not None:
+                parameter.sub_(1e-3 * parameter.grad / (parameter.grad.norm() + 1e-12))
+    torch.manual_seed(0)
+    assert value(run, loss, state).item() < before.item()
+
+
+def test_three_steps_stay_finite_and_repeat_bit_for_bit(loss_name, make_run):
+    first, second = (make_run(["full"], losses=[loss_name]) for _ in range(2))
+    assert all(math.isfinite(each) for each in first.train(steps=3))
+    second.train(steps=3)
+    for name, tensor in first.model.module.state_dict().items():
+        assert torch.equal(tensor, second.model.module.state_dict()[name]), name

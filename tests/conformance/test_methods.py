@@ -1,0 +1,101 @@
+"""What holds for every method, on a tiny model with random weights."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from graftlm.core import registry
+
+ORDER = ("keeps", "same", "merges")
+
+
+def names_and_shapes(module):
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def logits(model, inputs):
+    model.module.eval()
+    with torch.inference_mode():
+        return model.module(**inputs).logits
+
+
+def refusal(run, *names):
+    reasons = [registry.make("method", name).refuses(run.model, run.setting) for name in names]
+    return next((f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True) if reason), None)
+
+
+def test_it_says_when_to_use_it_and_what_it_does_to_the_layout(method_name):
+    method = registry.load("method", method_name)
+    assert method.when.strip(), "say in `when` when to use it, and which neighbour to prefer otherwise"
+    assert method.layout in ORDER
+
+
+def test_alone_on_a_plain_task_it_works(method_name, make_run):
+    assert refusal(make_run([method_name]), method_name) is None
+
+
+def test_three_steps_train_and_stay_finite(method_name, make_run):
+    run = make_run([method_name])
+    before = {name: tensor.clone() for name, tensor in run.model.module.state_dict().items()}
+    losses = run.train(steps=3)
+    assert all(math.isfinite(loss) for loss in losses)
+    assert all(tensor.isfinite().all() for tensor in run.model.module.state_dict().values())
+    after = run.model.module.state_dict()
+    assert any(name not in before or not torch.equal(before[name], after[name]) for name in after), "nothing changed"
+
+
+def test_after_finish_the_layout_is_what_it_says(method_name, make_run):
+    run = make_run([method_name])
+    bare = names_and_shapes(run.model.module)
+    run.train(steps=2)
+    same = names_and_shapes(run.model.module) == bare
+    assert same == (registry.load("method", method_name).layout != "keeps")
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(method_name, make_run):
+    first, second = make_run([method_name]), make_run([method_name])
+    first.train(steps=3)
+    second.train(steps=3)
+    for name, tensor in first.model.module.state_dict().items():
+        assert torch.equal(tensor, second.model.module.state_dict()[name]), name
+
+
+def test_a_record_used_twice_equals_a_fresh_one(method_name, make_run):
+    record = registry.make("method", method_name)
+    make_run([record], layers=1).train(steps=1)
+    used, fresh = make_run([record]), make_run([method_name])
+    used.train(steps=2)
+    fresh.train(steps=2)
+    for name, tensor in used.model.module.state_dict().items():
+        assert torch.equal(tensor, fresh.model.module.state_dict()[name]), name
+
+
+def test_a_bundle_answers_like_the_trained_model_bit_for_bit(method_name, make_run, tmp_path):
+    run = make_run([method_name])
+    run.train(steps=2)
+    again = run.through_a_bundle(tmp_path / "bundle")
+    assert torch.equal(logits(run.model, run.inputs), logits(again, run.inputs))
+
+
+@pytest.mark.slow
+def test_every_ordered_pair_works_through_a_bundle_or_is_refused(method_name, other_method_name, make_run, tmp_path):
+    if method_name == other_method_name:
+        pytest.skip("a pair of one")
+    names = sorted((method_name, other_method_name), key=lambda n: ORDER.index(registry.load("method", n).layout))
+    run = make_run(names)
+    if reason := refusal(run, *names):
+        pytest.skip(f"refused: {reason}")
+    assert all(math.isfinite(loss) for loss in run.train(steps=2))
+    again = run.through_a_bundle(tmp_path / "bundle")
+    assert torch.equal(logits(run.model, run.inputs), logits(again, run.inputs))
+
+
+@pytest.mark.slow
+def test_it_works_with_every_loss_or_is_refused(method_name, loss_name, make_run):
+    run = make_run([method_name], losses=[loss_name])
+    if reason := refusal(run, method_name) or registry.make("loss", loss_name).refuses(run.model, run.task):
+        pytest.skip(f"refused: {reason}")
+    assert all(math.isfinite(loss) for loss in run.train(steps=2))
