@@ -71,12 +71,9 @@ class Tfidf(Baseline):
     def _vectorizer(self, texts: Sequence[str], classes: int) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
+        analyzer = {"analyzer": "char"} if _by_characters(texts) else {"token_pattern": r"(?u)\b\w+\b"}
         return TfidfVectorizer(
-            analyzer="char" if _by_characters(texts) else "word",
-            token_pattern=r"(?u)\b\w+\b",
-            ngram_range=(1, self.longest),
-            sublinear_tf=True,
-            max_features=max(20_000, _WEIGHTS // classes),
+            ngram_range=(1, self.longest), sublinear_tf=True, max_features=max(20_000, _WEIGHTS // classes), **analyzer
         )
 
 
@@ -103,12 +100,12 @@ def _logits(
     """Yield one row of logits (C,) after another; classes without training rows get a very low one."""
     import numpy as np
 
+    texts = {name: _column(rows, name) or [""] * len(rows) for name in vectorizers}
     for start in range(0, len(rows), 4096):
-        part = rows.take(range(start, min(start + 4096, len(rows))))
-        columns = [(one, _column(part, name) or [""] * len(part)) for name, one in vectorizers.items()]
-        margins = model.decision_function(_side_by_side([one.transform(column) for one, column in columns]))
+        terms = [one.transform(texts[name][start : start + 4096]) for name, one in vectorizers.items()]
+        margins = model.decision_function(_side_by_side(terms))
         if margins.ndim == 1:
             margins = np.stack([np.zeros_like(margins), margins], axis=1)
-        logits = np.full((len(part), size), -30.0)
+        logits = np.full((len(margins), size), -30.0)
         logits[:, present] = margins
         yield from logits
