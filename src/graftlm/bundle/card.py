@@ -64,8 +64,8 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     head = "| rows | metric | value | 95 % interval | n |\n|---|---|---|---|---|\n"
-    verdict = (metrics.get("transfer") or {}).get("verdict")
-    return "## Figures\n\n" + head + "\n".join(rows) + (f"\n\nVerdict: {verdict}" if verdict else "")
+    verdict = (metrics.get("transfer") or {}).get("sentence")
+    return "## Figures\n\n" + head + "\n".join(rows) + (f"\n\n{verdict}" if verdict else "")
 
 
 def _interval(score: Mapping[str, Any]) -> str:

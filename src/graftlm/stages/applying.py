@@ -1,0 +1,84 @@
+"""Applying a bundle: rows of the task's own terms become what the model was trained to read, then answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from graftlm.bundle import Bundle, load
+from graftlm.contracts.values import Answer, Example
+from graftlm.core.errors import DataError
+from graftlm.prediction import Predictor
+
+
+def predictor_of(
+    bundle: Bundle, *, precision: Any = "auto", batch_tokens: int | None = None, device: str = "auto"
+) -> Predictor:
+    """Load the model of a bundle and return what answers with it.
+
+    Raises:
+        BundleError: the model cannot be rebuilt.
+    """
+    model = load(bundle, precision=precision, device=device)
+    return Predictor(
+        model,
+        bundle.task(),
+        bundle.space(),
+        limit=bundle.max_length,
+        precision=precision,
+        batch_tokens=batch_tokens,
+    )
+
+
+def as_trained(bundle: Bundle, examples: Sequence[Example]) -> list[Example]:
+    """Return the examples with exactly the text roles that the model was trained to read.
+
+    A further text column, which the reader may have taken for a second text, is left out.
+
+    Raises:
+        DataError: a role that the model needs has no column.
+    """
+    wanted = bundle.roles
+    texts = {role.name for role in bundle.task().roles if role.kind == "text"}
+    out = []
+    for example in examples:
+        missing = [role for role in wanted if role not in example.fields]
+        if missing:
+            raise DataError(
+                f"{example.where or example.id}: expected columns for {' and '.join(wanted)}, which the model was "
+                f"trained to read; got none for {' and '.join(missing)}. Name it with --columns {missing[0]}=COLUMN."
+            )
+        kept = {role: value for role, value in example.fields.items() if role in wanted or role not in texts}
+        out.append(example if len(kept) == len(example.fields) else replace(example, fields=kept))
+    return out
+
+
+def predict_rows(
+    bundle: Bundle,
+    chunks: Iterable[Sequence[Example]],
+    *,
+    precision: Any = "auto",
+    batch_tokens: int | None = None,
+    device: str = "auto",
+) -> Iterator[tuple[Example, Answer]]:
+    """Yield each example with its answer, in order, holding one chunk in memory.
+
+    The first chunk is taken before the model is loaded, so that faults of the source come first.
+
+    Raises:
+        DataError: as the source of the chunks does, or a role that the model needs has no column.
+    """
+    waiting = iter(chunks)
+    first = next(waiting, None)
+    if first is None:
+        return
+    head = as_trained(bundle, first)
+    predictor = predictor_of(bundle, precision=precision, batch_tokens=batch_tokens, device=device)
+
+    def trained() -> Iterator[list[Example]]:
+        yield head
+        for chunk in waiting:
+            yield as_trained(bundle, chunk)
+
+    yield from predictor.stream(trained())
