@@ -46,7 +46,7 @@ class Rows:
 
     def take(self, indices: Sequence[int], name: str | None = None) -> Rows:
         """Return the rows with the given numbers, in their order, as a split of their own."""
-        table = self.table.take(list(map(int, indices)))
+        table = pick(self.table, indices)
         return Rows(name or self.name, table, self.target, fingerprint(table))
 
     def examples(self, start: int = 0, stop: int | None = None) -> list[Example]:
@@ -66,6 +66,26 @@ class Rows:
         """Yield the examples in lists of at most `size`."""
         for start in range(0, len(self), size):
             yield self.examples(start, min(start + size, len(self)))
+
+
+def pick(table: pa.Table, indices: Sequence[int]) -> pa.Table:
+    """Return the rows with the given numbers, in their order; rising numbers cost no second copy of the table."""
+    import numpy as np
+    import pyarrow as pa
+
+    numbers = np.asarray(indices, np.int64)
+    if len(numbers) == 0 or (numbers[1:] < numbers[:-1]).any():
+        return table.take(numbers)
+    parts: list[pa.RecordBatch] = []
+    begin = 0
+    for batch in table.to_batches():
+        low, high = np.searchsorted(numbers, [begin, begin + batch.num_rows])
+        if high > low:
+            parts.append(batch.take(pa.array(numbers[low:high] - begin)))
+        begin += batch.num_rows
+    if numbers[-1] >= begin or numbers[0] < 0:
+        raise IndexError(f"rows {numbers[0]} to {numbers[-1]} of a table with {begin}")
+    return pa.Table.from_batches(parts, table.schema)
 
 
 def fingerprint(table: pa.Table) -> str:

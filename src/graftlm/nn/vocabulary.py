@@ -12,6 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+class _Aside:
+    """Holds the full table out of sight of `parameters()`; copies of a model share it."""
+
+    def __init__(self, table: nn.Embedding) -> None:
+        self.table = table
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Aside:
+        return self
+
+
 class WorkingEmbedding(nn.Module):
     """Takes the place of an `nn.Embedding`: token ids stay what they are.
 
@@ -21,7 +31,7 @@ class WorkingEmbedding(nn.Module):
     def __init__(self, full: nn.Embedding, ids: np.ndarray) -> None:
         super().__init__()
         kept = torch.as_tensor(ids, dtype=torch.long, device=full.weight.device)
-        self.full = [full]  # in a list: not a child, so that its parameters stay out of the optimizer
+        self.aside = _Aside(full)
         self.kept = kept
         index = torch.full((full.num_embeddings,), -1, dtype=torch.long, device=full.weight.device)
         index[kept] = torch.arange(len(kept), device=full.weight.device)
@@ -37,12 +47,13 @@ class WorkingEmbedding(nn.Module):
         unknown = rows < 0
         out = functional.embedding(rows.clamp(min=0), self.weight, self.padding_idx)
         if bool(unknown.any()):
-            out = torch.where(unknown.unsqueeze(-1), functional.embedding(ids, self.full[0].weight.detach()), out)
+            table = self.aside.table.weight.detach()
+            out = torch.where(unknown.unsqueeze(-1), functional.embedding(ids, table).to(out.dtype), out)
         return out
 
     def restored(self) -> nn.Embedding:
         """Scatter the rows back and return the full table."""
-        full = self.full[0]
+        full = self.aside.table
         with torch.no_grad():
             full.weight[self.kept] = self.weight.detach().to(full.weight.dtype)
         return full

@@ -23,11 +23,11 @@ from graftlm.nn import precision as formats
 from graftlm.nn.prefix import FrozenPrefix
 from graftlm.nn.schedules import multiplier
 from graftlm.recipe import TrainSection
-from graftlm.stages.encoding import Encoded
-from graftlm.stages.groups import parameter_groups
-from graftlm.stages.levers import SHORT, Levers, tied
-from graftlm.stages.planning import Plan
-from graftlm.stages.snapshots import restore_snapshot, take_snapshot
+from graftlm.stages.training.encoding import Encoded
+from graftlm.stages.training.groups import parameter_groups
+from graftlm.stages.training.levers import SHORT, Levers, tied
+from graftlm.stages.training.planning import Plan
+from graftlm.stages.training.snapshots import restore_snapshot, take_snapshot
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -41,7 +41,8 @@ class Job:
     """What the loop trains: one model on one task's sequences, with what methods and losses asked for.
 
     `judge(model)` scores the validation rows (None where there are none); `best()` returns the tensors
-    of the best checkpoint so far, which are loaded at the end, or None to keep the last ones.
+    of the best checkpoint so far, which are loaded at the end, or None to keep the last ones; `stop()` asks
+    for a Progress after this very step.
     """
 
     model: Model
@@ -55,6 +56,7 @@ class Job:
     other_text: bool = False
     judge: Callable[[Model], Score] | None = None
     best: Callable[[], Mapping[str, Tensor] | None] = field(default=lambda: None)
+    stop: Callable[[], bool] = field(default=lambda: False)
 
 
 class Loop:
@@ -380,7 +382,7 @@ def train(
             score = loop.judge() if loop.step % every == 0 or loop.over() else None
             best = score is not None and loop.better(score)
             stop = score is not None and section.patience is not None and loop.stale >= section.patience
-            if score is not None or loop.over() or time.monotonic() - spoken > REPORT_SECONDS:
+            if score is not None or loop.over() or job.stop() or time.monotonic() - spoken > REPORT_SECONDS:
                 said = f"no improvement in {loop.stale} evaluations: stopped early" if stop else ""
                 mean = sum(losses) / len(losses)
                 yield loop.progress(mean, score=score, best=best, last=loop.over() or stop, note=said)

@@ -12,7 +12,7 @@ import torch
 from graftlm.core.errors import UserError
 
 if TYPE_CHECKING:
-    from graftlm.stages.training import Loop
+    from graftlm.stages.training.loop import Loop
 
 WEIGHTS, STATES, OPTIMIZER, RANDOM = "weights.", "states.", "optimizer.", "random."
 

@@ -1,0 +1,32 @@
+"""Tell what is wrong with data or a recipe, before any model loads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from graftlm.cli._options import DATA, options
+
+
+@click.command()
+@click.argument("data")
+@options(DATA)
+@click.option("--tokens", is_flag=True, help="Also count tokens and look at the language, with the base's tokenizer.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(data: str, tokens: bool, as_json: bool, **arguments: Any) -> None:
+    """Read DATA (or the data of the recipe DATA) and say what was found.
+
+    Exit code 2 when the data cannot be used, 0 otherwise, warnings included.
+    """
+    from graftlm.report import check_table
+    from graftlm.stages.checking import raise_for
+    from graftlm.verbs.checking import check
+
+    found = check(data, tokens=tokens, **{key: value for key, value in arguments.items() if value not in ((), None)})
+    if as_json:
+        click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+    else:
+        check_table.show(found)
+    raise_for(found.findings)

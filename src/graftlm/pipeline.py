@@ -1,0 +1,373 @@
+"""The pipeline: wires the stages of a run. The only module that knows them all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import resource
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from graftlm.contracts.dataset import Dataset
+from graftlm.contracts.progress import Progress
+from graftlm.contracts.rows import Rows
+from graftlm.contracts.values import Answer, Example, Finding, Score, Space
+from graftlm.core import environment, files, log, registry
+from graftlm.core.errors import GateMissed, UserError
+from graftlm.recipe import Recipe
+
+if TYPE_CHECKING:
+    from graftlm.contracts.backbone import Base
+    from graftlm.contracts.model import Model
+    from graftlm.contracts.verdict import Scores, Verdict
+    from graftlm.stages.evaluating import Contender, OwnMetric
+    from graftlm.stages.training.features import Features
+    from graftlm.stages.training.fitting import Trained
+
+FRESH, PLAIN = "scratch", "full"
+"""What the baseline from random weights is made of: same architecture, every parameter trained."""
+
+
+class Watcher(Protocol):
+    """Whoever wants to see how a run goes."""
+
+    def stage(self, name: str) -> None:
+        """Hear that a stage begins."""
+
+    def progress(self, progress: Progress) -> None:
+        """See the state of training."""
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def stage(self, name: str) -> None:
+        """Hear that a stage begins."""
+
+    def progress(self, progress: Progress) -> None:
+        """See the state of training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: its folder, the tree of metrics.json, the verdict and what the check found."""
+
+    folder: Path
+    metrics: Mapping[str, Any]
+    verdict: Verdict | None
+    findings: tuple[Finding, ...]
+    recipe: Recipe
+
+    @property
+    def bundle(self) -> Path:
+        """Return the folder of the bundle."""
+        return self.folder / "bundle"
+
+
+@dataclass
+class _Work:
+    """What the stages of one run hand on."""
+
+    recipe: Recipe
+    folder: Path
+    watch: Watcher
+    resume: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+    began: float = 0.0
+    current: str = ""
+
+    def stage(self, name: str) -> None:
+        now = time.monotonic()
+        if self.current:
+            self.seconds[self.current] = self.seconds.get(self.current, 0.0) + now - self.began
+        self.current, self.began = name, now
+        if name:
+            self.watch.stage(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Data that were read and checked, before any weights are loaded."""
+
+    dataset: Dataset
+    findings: tuple[Finding, ...]
+    counts: Mapping[str, Any]
+    limit: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what data.json keeps."""
+        return {
+            **self.dataset.facts,
+            "counts": {name: dict(found) for name, found in self.counts.items()},
+            "fingerprints": self.dataset.fingerprints(),
+            "findings": [finding.as_json() for finding in self.findings],
+        }
+
+
+def check(recipe: Recipe, given: Mapping[str, Any] | None = None, *, base: Base | None = None) -> Checked:
+    """Read and check the data of a recipe; with an opened base, token lengths and language too.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    from graftlm.stages import checking, reading
+    from graftlm.stages.language import check_language
+
+    task = recipe.task
+    dataset = reading.read(recipe.data, task, given, seed=recipe.train.seed)
+    limit = base.card.limit if base else None
+
+    def lengths(rows: Rows) -> Any:
+        import numpy as np
+
+        assert base is not None and limit is not None  # noqa: S101 - called only with a base
+        parts = [task.encode(chunk, base.tokenizer, limit) for chunk in rows.chunks()]
+        return np.array([len(one) + one.truncated for part in parts for one in part])
+
+    found = checking.check(dataset, task, recipe.data, lengths=lengths if base else None, limit=limit)
+    findings = tuple(found.findings)
+    if base is not None:
+        roles = [role.name for role in task.roles if role.kind == "text"]
+        findings += tuple(check_language(found.dataset.train, roles, base.card, base.tokenizer))
+    return Checked(found.dataset, findings, found.counts, limit)
+
+
+def fit(
+    recipe: Recipe,
+    given: Mapping[str, Any] | None = None,
+    *,
+    resume: bool = False,
+    watch: Watcher | None = None,
+    own_metrics: Sequence[Callable[..., float]] = (),
+) -> Run:
+    """Carry a pretrained model over to data: read, check, train, compare with baselines, write a bundle.
+
+    `given` maps "train", "valid", "test" to objects in memory or paths that take the place of the
+    recipe's.
+
+    Raises:
+        UserError: what was given cannot be used.
+        Interrupted: the user stopped the run; it can be resumed.
+        GateMissed: the run is done, but `evaluate.require_gain` was not met.
+    """
+    from graftlm.stages import checking, run_folder
+    from graftlm.stages.evaluating import own_metric
+
+    environment.settle()
+    own = [own_metric(given_one) for given_one in (*recipe.evaluate.metrics, *own_metrics)]
+    folder = run_folder.prepare(recipe, resume=resume)
+    if (folder / run_folder.METRICS).is_file():
+        raise UserError(f"The run in '{folder}' is finished; there is nothing to resume. See {folder / 'report.html'}.")
+    work = _Work(recipe, folder, watch or Nobody(), resume)
+    work.stage("read")
+    base = recipe.backbone.open()
+    checked = check(recipe, given, base=base)
+    files.write_json(
+        folder / "data.json",
+        checked.as_json(),
+    )
+    checking.raise_for(checked.findings)
+    for finding in checked.findings:
+        if finding.level == "warning":
+            log.warn(finding.message)
+    run = _fit(work, base, checked, own)
+    if recipe.evaluate.require_gain and (run.verdict is None or run.verdict.verdict != "helped"):
+        said = run.verdict.sentence if run.verdict else "there is no baseline to compare with."
+        raise GateMissed(f"evaluate.require_gain: {said} The run lies in '{folder}'.")
+    return run
+
+
+def _fit(work: _Work, base: Base, checked: Checked, own: Sequence[OwnMetric]) -> Run:
+    from graftlm.prediction import Predictor
+    from graftlm.stages.training.assembling import assemble
+    from graftlm.stages.training.encoding import hold
+    from graftlm.stages.training.features import Features
+    from graftlm.stages.training.fitting import Trained, Wanted
+    from graftlm.stages.training.fitting import fit as train
+
+    recipe, task, splits = work.recipe, work.recipe.task, checked.dataset.splits
+    section, rows, valid = recipe.train, splits["train"], splits.get("valid")
+    limit = checked.limit or base.card.limit
+    work.stage("load")
+    space = task.space(rows)
+    wanted = Wanted(section, recipe.backbone, task, recipe.methods, recipe.losses, recipe.augmentations)
+    features = Features(
+        assemble(base, recipe.backbone, task, space, seed=section.seed),
+        task, space, limit=limit, device=section.device, precision=section.precision, seed=section.seed,
+    )  # fmt: skip
+    held = hold(valid, task, base.tokenizer, limit) if valid is not None and len(valid) else None
+
+    def judge(model: Model) -> Score:
+        predictor = Predictor(model, task, space, limit=limit, precision=section.precision)
+        answers = predictor.of_inputs(held.inputs, held.examples)  # type: ignore[union-attr]
+        primary = task.primary
+        value = primary.compute(task.grade(answers, held.examples, space))  # type: ignore[union-attr]
+        return Score(value, n=len(answers), higher_is_better=primary.higher_is_better)
+
+    def scratch() -> Callable[[Rows], Sequence[Answer]]:
+        fresh = registry.make("backbone", {"use": FRESH, "like": recipe.backbone, "seed": section.seed})
+        plain = [registry.make("method", {"use": PLAIN, "head": "random"})]
+        other = dataclasses.replace(wanted, backbone=fresh, methods=plain, losses=(), augmentations=())
+        trained = train(
+            other, fresh.open(), space, rows, limit=limit, probe=lambda: None, judge=judge if held else None,
+            folder=work.folder / "scratch", watch=work.watch.progress,
+        )  # fmt: skip
+        predictor = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
+        return lambda asked: predictor.answers(asked.examples())
+
+    work.stage("baselines")
+    contenders = _baselines(work, splits, space, features, scratch, own)
+    work.stage("train")
+    options: dict[str, Any] = {
+        "limit": limit, "probe": lambda: features.probe(rows), "watch": work.watch.progress
+    }  # fmt: skip
+    trained: Trained = train(
+        wanted, base, space, rows, judge=judge if held else None, folder=work.folder, resume=work.resume,
+        fingerprint=recipe.fingerprint(), **options,
+    )  # fmt: skip
+    if section.refit and valid is not None and not trained.solved:
+        work.stage("refit")
+        again = train(wanted, base, space, _joined(rows, valid), epochs=trained.epochs, **options)
+        trained = dataclasses.replace(again, history=trained.history)
+    return _finish(work, trained, space, checked, limit, contenders, own)
+
+
+def _joined(first: Rows, second: Rows) -> Rows:
+    import pyarrow as pa
+
+    from graftlm.core import hashing
+
+    names = [name for name in first.table.column_names if name in second.table.column_names]
+    table = pa.concat_tables([first.table.select(names), second.table.select(names)])
+    return Rows("train", table, first.target, hashing.of_value([first.fingerprint, second.fingerprint]))
+
+
+def _baselines(
+    work: _Work,
+    splits: Mapping[str, Rows],
+    space: Space,
+    features: Features,
+    scratch: Callable[[], Callable[[Rows], Sequence[Answer]]],
+    own: Sequence[OwnMetric],
+) -> dict[str, Contender]:
+    """Fit and score each baseline on the validation and test rows."""
+    from graftlm.contracts.baseline import BaselineSetting
+    from graftlm.stages.evaluating import Contender, score
+
+    recipe, task, rows = work.recipe, work.recipe.task, splits["train"]
+    asked = recipe.evaluate.baselines
+    if asked == "none":
+        return {}
+    chosen = [registry.make("baseline", name) for name in task.baselines] if asked == "auto" else asked
+    setting = BaselineSetting(
+        task, space, recipe.train.seed, features=features, probe=lambda: features.probe(rows), scratch=scratch
+    )
+    found = {}
+    for baseline in chosen:
+        began = time.monotonic()
+        fitted = baseline.fit(rows, setting)
+        scores = {}
+        for split in ("valid", "test"):
+            if split in splits and len(splits[split]):
+                examples = splits[split].examples()
+                scores[split] = score(
+                    task, fitted(splits[split]), examples, space,
+                    resamples=recipe.evaluate.resamples, seed=recipe.train.seed, own_metrics=own,
+                )  # fmt: skip
+        found[baseline.name()] = Contender(scores, baseline.pretrained)
+        work.seconds[f"baseline {baseline.name()}"] = time.monotonic() - began
+    return found
+
+
+def _finish(
+    work: _Work,
+    trained: Trained,
+    space: Space,
+    checked: Checked,
+    limit: int,
+    contenders: Mapping[str, Contender],
+    own: Sequence[OwnMetric],
+) -> Run:
+    """Write the bundle, answer with what was written, judge, report."""
+    from graftlm import bundle
+    from graftlm.nn import precision as formats
+    from graftlm.prediction import Predictor
+    from graftlm.report import page
+    from graftlm.stages.evaluating import judge_transfer, metrics_json, score
+
+    recipe, task, splits = work.recipe, work.recipe.task, checked.dataset.splits
+    section, folder = recipe.train, work.folder
+    texts = [role.name for role in task.roles if role.kind == "text" and splits["train"].has(role.name)]
+
+    def write(metrics: Mapping[str, Any]) -> None:
+        bundle.write(
+            folder / "bundle", trained.model, task, space, max_length=limit, roles=texts, recipe=recipe.as_json(),
+            lineage={"base": trained.model.card.hub_id or trained.model.card.name, "data": checked.dataset.fingerprints()},
+            metrics=metrics, data={name: len(rows) for name, rows in splits.items()},
+            limits=[finding.message for finding in checked.findings if finding.level == "warning"],
+        )  # fmt: skip
+
+    work.stage("bundle")
+    write({})
+    opened = bundle.open_bundle(folder / "bundle")
+    model = bundle.load(opened, device=section.device)
+    predictor = Predictor(model, task, space, limit=limit, precision=section.precision)
+    work.stage("evaluate")
+    scores, answers = {}, {}
+    for split in ("valid", "test"):
+        if split in splits and len(splits[split]):
+            examples = splits[split].examples()
+            answers[split] = (examples, predictor.answers(examples))
+            scores[split] = score(
+                task, answers[split][1], examples, space,
+                resamples=recipe.evaluate.resamples, seed=section.seed, own_metrics=own,
+            )  # fmt: skip
+            _predictions(folder / "predictions" / f"{split}.jsonl", examples, answers[split][1], scores[split])
+    verdict = None
+    if scores:
+        verdict = judge_transfer(
+            task, scores, contenders, resamples=recipe.evaluate.resamples, seed=section.seed
+        )
+    work.stage("report")
+    timing = {
+        **{key: trained.timing.get(key) for key in ("examples_per_second", "tokens_per_second", "padding_share")},
+        "seconds": {name: round(value, 3) for name, value in work.seconds.items()},
+        "saving_seconds": round(trained.timing.get("saving", 0.0), 3),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    device = formats.device_for(section.device)
+    metrics: dict[str, Any] = {"task": task.name(), "primary": None, "metrics": {}, "transfer": None, "timing": timing}
+    if scores:
+        metrics = metrics_json(
+            task, scores, {name: one.scores for name, one in contenders.items()}, verdict, timing=timing,
+            device=str(device), precision=formats.choose(section.precision, device)[1], versions=opened.manifest["versions"],
+        )  # fmt: skip
+    write(metrics)
+    log_path = folder / "log.jsonl"
+    files.write_text(log_path, "".join(json.dumps(entry) + "\n" for entry in trained.history))
+    files.write_text(folder / "report.html", page.page(_report(work, trained, checked, metrics, space, answers, scores)))
+    shutil.rmtree(folder / "scratch", ignore_errors=True)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    # last: a run folder with metrics.json is a finished run
+    files.write_json(folder / "metrics.json", metrics)
+    work.stage("")
+    return Run(folder, metrics, verdict, checked.findings, recipe)
+
+
+def _predictions(path: Path, examples: Sequence[Example], answers: Sequence[Answer], scores: Scores) -> None:
+    """Write one line for each row: id, truth, answer, and the grades that metrics are computed from."""
+    grades = {name: column.tolist() for name, column in scores.grades.items()}
+    with files.writing(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
+        for row, (example, answer) in enumerate(zip(examples, answers, strict=True)):
+            line = {
+                "id": example.id,
+                "where": example.where,
+                "truth": example.target,
+                **answer.public,
+                "grades": {name: column[row] for name, column in grades.items()},
+            }
+            handle.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -1,0 +1,78 @@
+"""The run folder: made once, never mixed with another run."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+from graftlm.core import files
+from graftlm.core.errors import UserError, listing
+from graftlm.recipe import Recipe
+
+RECIPE, FINGERPRINT, METRICS = "recipe.yaml", ".fingerprint", "metrics.json"
+
+
+def prepare(recipe: Recipe, *, resume: bool) -> Path:
+    """Make the run's folder and write the filled-in recipe into it.
+
+    Raises:
+        UserError: the folder holds something already and `resume` is not set, or it is another recipe's.
+    """
+    folder = Path(recipe.out) if recipe.out else _fresh(recipe)
+    mark = recipe.fingerprint()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"The output '{folder}' is a file; expected a folder that is empty or not there yet.")
+    if folder.is_dir() and any(folder.iterdir()):
+        known = folder / FINGERPRINT
+        if not known.is_file():
+            held = listing(sorted(p.name for p in folder.iterdir()), 6)
+            raise UserError(
+                f"The output folder '{folder}' is not empty (it holds {held}) and is not a run of this project. Name "
+                "another one with --out."
+            )
+        if not resume:
+            raise UserError(
+                f"The output folder '{folder}' already holds a run. Name another one with --out, go on with --resume, "
+                "or remove it."
+            )
+        if known.read_text(encoding="utf-8").strip() != mark:
+            changed = listing(_changes(folder / RECIPE, recipe), 8)
+            raise UserError(
+                f"'{folder}' cannot be resumed with another recipe; changed: {changed}. Take the change back, or start "
+                "a new run with --out."
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_text(folder / RECIPE, recipe.as_yaml())
+        files.write_text(folder / FINGERPRINT, mark + "\n")
+    except OSError as fault:
+        raise UserError(f"The output folder '{folder}' cannot be written: {fault.strerror or fault}.") from None
+    return folder
+
+
+def _fresh(recipe: Recipe) -> Path:
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = f"{recipe.task.name()}-{recipe.methods[0].name() if recipe.methods else 'none'}-{stamp}"
+    folder, number = Path("runs") / name, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
+    return folder
+
+
+def _changes(path: Path, recipe: Recipe) -> list[str]:
+    """Return the keys whose values differ from the recipe in a file."""
+    import yaml
+
+    try:
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return ["recipe.yaml cannot be read"]
+
+    def flat(tree: object, path: str) -> dict[str, str]:
+        if isinstance(tree, dict):
+            return {k: v for key, item in tree.items() for k, v in flat(item, f"{path}.{key}".lstrip(".")).items()}
+        return {path: json.dumps(tree, sort_keys=True, default=str)}
+
+    old, new = flat(before, ""), flat(recipe.as_json(), "")
+    return sorted(key for key in {*old, *new} if old.get(key) != new.get(key) and key != "out")

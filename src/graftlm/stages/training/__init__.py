@@ -1,0 +1,1 @@
+"""Training: assembling a model, the one gradient loop, its levers, snapshots and checkpoints."""

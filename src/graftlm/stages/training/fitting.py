@@ -1,0 +1,237 @@
+"""Fitting: methods are applied, the loop runs, checkpoints are kept, the best weights come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graftlm.contracts.augmentation import Augmentation
+from graftlm.contracts.backbone import Backbone, Base
+from graftlm.contracts.loss import Loss
+from graftlm.contracts.method import Linear, Method, Setting
+from graftlm.contracts.model import Model
+from graftlm.contracts.progress import Progress
+from graftlm.contracts.rows import Rows
+from graftlm.contracts.task import Task
+from graftlm.contracts.values import Score, Space
+from graftlm.core import log
+from graftlm.core.errors import Interrupted, RecipeError, UserError
+from graftlm.nn import precision as formats
+from graftlm.recipe import TrainSection
+from graftlm.stages.training.assembling import assemble
+from graftlm.stages.training.checkpoints import Checkpoints
+from graftlm.stages.training.encoding import encode
+from graftlm.stages.training.loop import Job, train
+from graftlm.stages.training.planning import plan
+from graftlm.stages.training.stopping import listening
+
+ORDER = {"keeps": 0, "same": 1, "merges": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The parts of a recipe that training needs."""
+
+    section: TrainSection
+    backbone: Backbone
+    task: Task
+    methods: Sequence[Method]
+    losses: Sequence[Loss]
+    augmentations: Sequence[Augmentation]
+
+
+@dataclass(slots=True)
+class Trained:
+    """A trained model: how it went, and at how many epochs the best weights were found."""
+
+    model: Model
+    epochs: float
+    steps: int
+    solved: bool
+    history: list[dict[str, Any]] = field(default_factory=list)
+    timing: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def fit(
+    wanted: Wanted,
+    base: Base,
+    space: Space,
+    rows: Rows,
+    *,
+    limit: int,
+    probe: Callable[[], Linear | None],
+    judge: Callable[[Model], Score] | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    fingerprint: str = "",
+    epochs: float | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
+    """Train a model of the wanted kind on rows; the best weights by `judge` are in it at the end.
+
+    With a folder, checkpoints are kept in `folder/checkpoints` and metrics go to the trackers.
+
+    Raises:
+        RecipeError: methods or losses refuse to work here, all reasons together.
+        Interrupted: a stop was asked for; a checkpoint is written.
+    """
+    section, task = wanted.section, wanted.task
+    if epochs is not None:
+        section = section.model_copy(update={"epochs": epochs, "budget": None})
+    model = assemble(base, wanted.backbone, task, space, seed=section.seed)
+    rows = _expanded(rows, wanted, section.seed)
+    data = encode(rows, task, model.tokenizer, space, limit)
+    chosen = plan(section, section.optimizer, sequences=len(data.packed), width=base.card.width)
+    setting = Setting(
+        task=task,
+        space=space,
+        optimizer=section.optimizer,
+        rows=len(rows),
+        steps=chosen.steps,
+        seed=section.seed,
+        augmented=bool(wanted.augmentations),
+        methods=tuple(method.name() for method in wanted.methods),
+        losses=tuple(loss.name() for loss in wanted.losses),
+        probe=probe,
+    )
+    refuse(model, wanted, setting)
+    ordered = sorted(wanted.methods, key=lambda method: ORDER[method.layout])
+    adaptations = [method.apply(model, setting) for method in ordered]
+    if any(adaptation.solved for adaptation in adaptations):
+        log.note("no gradient step: the head is solved at once")
+        for adaptation in reversed(adaptations):
+            if adaptation.finish is not None:
+                adaptation.finish()
+        model.module.eval()
+        return Trained(model, 0.0, 0, True, facts={"truncated": data.truncated})
+    for reason in chosen.reasons:
+        log.note(reason)
+    store = Checkpoints(folder / "checkpoints", section.keep) if folder else None
+    accelerator = _accelerator(section, folder)
+    newest = store.newest() if store and resume else None
+    trained = Trained(model, chosen.epochs, chosen.steps, False, facts={"truncated": data.truncated})
+
+    def best() -> Any:
+        step = store.best_step() if store else None
+        return store.load(step)["tensors"] if store and step is not None else None
+
+    with listening() as stop:
+        job = Job(
+            model, task, space, data, chosen, adaptations, wanted.losses,
+            augmented=bool(wanted.augmentations),
+            other_text=any(part.other_text for part in (*wanted.methods, *wanted.losses)),
+            judge=judge,
+            best=best,
+            stop=stop,
+        )  # fmt: skip
+        saved = time.monotonic()
+        snapshot = store.load(newest) if store and newest is not None else None
+        if snapshot is not None:
+            log.note(f"resumed at step {newest}")
+            trained.history = list(snapshot["facts"].get("history", []))
+        for progress in train(job, section, accelerator, snapshot):
+            _note(trained, progress)
+            accelerator.log(_figures(progress), step=progress.step)
+            due = progress.score is not None or stop() or time.monotonic() - saved > section.save_every
+            if store is not None and due and not (progress.last and progress.score is None):
+                began = time.monotonic()
+                state = progress.snapshot() if progress.snapshot else {}
+                state = {**state, "facts": {**state["facts"], "history": trained.history}}
+                store.save(progress.step, state, fingerprint=fingerprint, best=progress.best)
+                saved = time.monotonic()
+                trained.timing["saving"] = trained.timing.get("saving", 0.0) + saved - began
+            if progress.best:
+                trained.epochs = progress.epoch
+            watch(progress)
+            if stop() and not progress.last:
+                where = f" Go on with: graft fit ... --out {folder} --resume" if folder else ""
+                raise Interrupted(f"Stopped by {stop.asked} at step {progress.step} of {progress.steps}.{where}")
+    accelerator.end_training()
+    return trained
+
+
+def refuse(model: Model, wanted: Wanted, setting: Setting) -> None:
+    """Raise one RecipeError with every reason why a method or loss cannot be used here."""
+    reasons = [
+        f"method '{method.name()}': {reason}"
+        for method in wanted.methods
+        if (reason := method.refuses(model, setting)) is not None
+    ]
+    reasons += [
+        f"loss '{loss.name()}': {reason}"
+        for loss in wanted.losses
+        if (reason := loss.refuses(model, wanted.task)) is not None
+    ]
+    if not wanted.methods:
+        reasons.append("methods is empty: name at least one, such as `full`")
+    if len({type(method) for method in wanted.methods}) < len(wanted.methods):
+        reasons.append("a method stands twice in methods")
+    if reasons:
+        raise RecipeError("These cannot work together:\n" + "\n".join(f"  {reason}." for reason in reasons))
+
+
+def _expanded(rows: Rows, wanted: Wanted, seed: int) -> Rows:
+    if not wanted.augmentations:
+        return rows
+    from graftlm.stages.training.expanding import expand
+
+    return expand(rows, wanted.augmentations, seed)
+
+
+def _accelerator(section: TrainSection, folder: Path | None) -> Any:
+    from accelerate import Accelerator
+    from accelerate.utils import ProjectConfiguration
+
+    from graftlm.core.optional import need
+
+    if not section.trackers or folder is None:
+        device = formats.device_for(section.device)
+        return Accelerator(cpu=device.type == "cpu")
+    for name in section.trackers:
+        need(name, name, f"The tracker '{name}'")
+    try:
+        accelerator = Accelerator(
+            cpu=formats.device_for(section.device).type == "cpu",
+            log_with=list(section.trackers),
+            project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / "trackers")),
+        )
+    except ValueError as fault:
+        raise UserError(f"train.trackers: {' '.join(str(fault).split())}") from None
+    flat = {k: v for k, v in section.model_dump(mode="json").items() if isinstance(v, str | int | float | bool)}
+    accelerator.init_trackers("graftlm", config=flat)
+    return accelerator
+
+
+def _figures(progress: Progress) -> dict[str, float]:
+    figures = {
+        "loss": progress.loss,
+        "rate": progress.rate,
+        "examples_per_second": progress.examples_per_second,
+        "padding_share": progress.padding_share,
+    }
+    return figures | ({"score": progress.score.value} if progress.score else {})
+
+
+def _note(trained: Trained, progress: Progress) -> None:
+    trained.history.append(
+        {
+            "step": progress.step,
+            "epoch": round(progress.epoch, 4),
+            "loss": progress.loss,
+            "rate": progress.rate,
+            "score": progress.score.value if progress.score else None,
+            "best": progress.best,
+        }
+    )
+    trained.timing |= {
+        "examples_per_second": progress.examples_per_second,
+        "tokens_per_second": progress.tokens_per_second,
+        "padding_share": progress.padding_share,
+    }
+    trained.steps = progress.step
+    if progress.note:
+        log.note(progress.note)

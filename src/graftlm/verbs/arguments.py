@@ -1,0 +1,145 @@
+"""Arguments: command-line flags and Python keyword arguments become the same recipe as a file does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from graftlm import recipe as recipes
+from graftlm.core import registry
+from graftlm.core.errors import UserError
+from graftlm.recipe import Recipe
+
+RECIPE_ENDINGS = (".yaml", ".yml")
+# flag -> where its value goes in the tree
+PLACES = {
+    "valid": "data.valid",
+    "test": "data.test",
+    "out": "out",
+    "seed": "train.seed",
+    "device": "train.device",
+    "precision": "train.precision",
+    "budget": "train.budget",
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "rate": "train.optimizer.rate",
+    "refit": "train.refit",
+    "trackers": "train.trackers",
+    "require_gain": "evaluate.require_gain",
+    "metrics": "evaluate.metrics",
+    "overlap": "data.overlap",
+    "bad_rows": "data.bad_rows",
+}
+
+
+def recipe_of(
+    data: Any = None,
+    *,
+    task: Any = None,
+    base: Any = None,
+    method: Any = None,
+    loss: Any = None,
+    columns: Mapping[str, str] | Iterable[str] | None = None,
+    baselines: Any = None,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    **flags: Any,
+) -> tuple[Recipe, dict[str, Any]]:
+    """Return the recipe, and the data that were given as objects in memory, by split.
+
+    `data` is a recipe file, a path, a Hub name, an object in memory, or None. `settings` are
+    "path=value" texts or a mapping from paths to values; they come last and win.
+
+    Raises:
+        RecipeError: the recipe has faults; all of them are told.
+        UserError: an argument is unknown.
+    """
+    tree: dict[str, Any] = {}
+    given: dict[str, Any] = {}
+    if isinstance(data, Recipe):
+        tree = data.as_json()
+    elif isinstance(data, Mapping) and not _is_rows(data):
+        tree = {key: value for key, value in data.items()}
+    elif isinstance(data, str | Path) and str(data).lower().endswith(RECIPE_ENDINGS):
+        tree = recipes.read(Path(data))
+    elif data is not None:
+        _data(tree, given, "train", data)
+    for name in ("valid", "test"):
+        if flags.get(name) is not None:
+            _data(tree, given, name, flags.pop(name))
+    odd = sorted(set(flags) - set(PLACES))
+    if odd:
+        raise UserError(f"There is no argument '{odd[0]}'. Anything in a recipe can be set with settings={{'path': value}}.")
+    if task is not None:
+        tree["task"] = _plugin(task)
+    if base is not None:
+        tree["backbone"] = _base(base)
+    if method is not None:
+        tree["methods"] = [_plugin(one) for one in _many(method)]
+    if loss is not None:
+        tree["losses"] = [_plugin(one) for one in _many(loss)]
+    if columns:
+        pairs = columns.items() if isinstance(columns, Mapping) else map(_pair, columns)
+        for role, column in pairs:
+            recipes.put(tree, f"data.columns.{role}", column)
+    for flag, value in flags.items():
+        if value is not None and value is not False and value != ():
+            recipes.put(tree, PLACES[flag], list(value) if isinstance(value, tuple) else value)
+    if baselines:
+        recipes.put(tree, "evaluate.baselines", _baselines(tree, baselines))
+    pairs = settings.items() if isinstance(settings, Mapping) else map(recipes.setting, settings)
+    for path, value in pairs:
+        recipes.put(tree, path, value)
+    return recipes.build(tree), given
+
+
+def _is_rows(data: Mapping[str, Any]) -> bool:
+    """Tell a dict of columns from a recipe: columns are lists of equal length under other names."""
+    return bool(data) and not set(data) & set(Recipe.model_fields)
+
+
+def _data(tree: dict[str, Any], given: dict[str, Any], split: str, data: Any) -> None:
+    if isinstance(data, str | Path):
+        recipes.put(tree, f"data.{split}", str(data))
+    else:
+        given[split] = data
+        recipes.put(tree, f"data.{split}", f"memory:{type(data).__name__}")
+
+
+def _many(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _plugin(value: Any) -> Any:
+    return value if isinstance(value, str | Mapping) else value.as_use()
+
+
+def _base(value: Any) -> Any:
+    """Return the recipe form of `--base`: an embedded name, a folder or a Hub name, by who claims it."""
+    if not isinstance(value, str | Path):
+        return _plugin(value)
+    best: tuple[float, str, dict[str, Any]] | None = None
+    for name in registry.names("backbone"):
+        plugin: Any = registry.load("backbone", name)
+        claim = plugin.claims(str(value))
+        if claim > 0 and (best is None or claim > best[0]):
+            best = (claim, name, plugin.named(str(value)))
+    if best is None:
+        raise UserError(f"No backbone understands the base model '{value}'. See: graft list backbone")
+    return {"use": best[1], **best[2]}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    role, equals, column = text.partition("=")
+    if not equals or not role or not column:
+        raise UserError(f"--column wants role=column, such as text=内容; got '{text}'.")
+    return role, column
+
+
+def _baselines(tree: Mapping[str, Any], asked: Any) -> Any:
+    """Return what the task names plus what was asked for, or what was asked for alone after `none`."""
+    names = _many(asked)
+    if names in (["auto"], ["none"]):
+        return names[0]
+    task = registry.make("task", tree.get("task") or Recipe.model_fields["task"].get_default(call_default_factory=True))
+    return [*task.baselines, *(name for name in names if name not in task.baselines)]  # type: ignore[attr-defined]

@@ -1,0 +1,22 @@
+"""Check: what is wrong with data, before any model loads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graftlm import pipeline
+from graftlm.core import environment
+from graftlm.pipeline import Checked
+from graftlm.verbs.arguments import recipe_of
+
+
+def check(data: Any, *, tokens: bool = False, **arguments: Any) -> Checked:
+    """Read and check data; with `tokens`, lengths in tokens of the base model and its language too.
+
+    Raises:
+        UserError: the data or the recipe cannot be used.
+    """
+    environment.settle()
+    recipe, given = recipe_of(data, **arguments)
+    base = recipe.backbone.open() if tokens else None
+    return pipeline.check(recipe, given, base=base)
