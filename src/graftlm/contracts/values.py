@@ -106,17 +106,25 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One figure with its 95 % interval and the number of rows behind it."""
+    """One figure with its 95 % interval and the number of rows behind it; `percent` says how it is shown."""
 
     value: float
     low: float | None = None
     high: float | None = None
     n: int = 0
     higher_is_better: bool = True
+    percent: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        return {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "n": self.n,
+            "higher_is_better": self.higher_is_better,
+            "percent": self.percent,
+        }
 
 
 @dataclass(frozen=True, slots=True)

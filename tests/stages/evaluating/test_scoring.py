@@ -80,6 +80,6 @@ def test_metrics_json_is_the_documented_tree():
         "task", "primary", "metrics", "baselines", "transfer", "timing", "device", "precision", "versions"
     ]  # fmt: skip
     assert tree["primary"] == {"name": "accuracy", "split": "test", **found.headline.as_json()}
-    assert set(tree["metrics"]["test"]["accuracy"]) == {"value", "low", "high", "n"}
+    assert set(tree["metrics"]["test"]["accuracy"]) == {"value", "low", "high", "n", "higher_is_better", "percent"}
     assert tree["metrics"]["test"]["<lambda>"]["value"] == tree["primary"]["value"]
     assert tree["transfer"] is None

@@ -46,7 +46,9 @@ def score(
         for metric, _ in metrics:
             drawn[metric.name].append(metric.compute(part))
     found = {
-        metric.name: Score(value, *percentile_interval(drawn[metric.name]), len(examples), metric.higher_is_better)
+        metric.name: Score(
+            value, *percentile_interval(drawn[metric.name]), len(examples), metric.higher_is_better, metric.percent
+        )
         for metric, value in metrics
     }
     true, predicted = [task.truth(example) for example in examples], [answer.value for answer in answers]
