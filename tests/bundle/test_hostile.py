@@ -169,6 +169,13 @@ HARMS: dict[str, tuple[str, Harm, str]] = {
     "another style": ("native", claims(lambda v: v.update(style="pickled")), "style"),
     "another style that lacks files": ("native", claims(lambda v: v.update(style="pooled", pooling="mean")), "needs"),
     "no tasks": ("native", claims(lambda v: v.update(tasks={})), "one task"),
+    "task with escape codes": ("native", claims(lambda v: v["tasks"]["classification"].update(use="a\x1b[2J")),
+                               "plain names"),
+    "roles that are no names": ("native", claims(lambda v: v["tasks"]["classification"].update(roles=[1])),
+                                "plain names"),
+    "class that is no text": ("native", claims(lambda v: v.update(auto_model=["AutoModel"])), "auto_model"),
+    "extras that are no mapping": ("native", claims(lambda v: v["tasks"]["classification"]["space"].update(extra=[1])),
+                                   "extra"),
     "label twice": ("native", claims(lambda v: v["tasks"]["classification"]["space"].update(labels=["a", "a"])),
                     "each label once"),
     "length out of range": ("native", claims(lambda v: v.update(max_length=0)), "max_length"),
@@ -273,3 +280,57 @@ print(refused, sorted(heavy), [event for event in seen if event != "ctypes.dlope
         [sys.executable, "-c", code, *map(str, folders)], capture_output=True, text=True, check=True, timeout=100
     )
     assert done.stdout.split(maxsplit=1) == [str(len(HARMS)), "[] []\n"]
+
+
+def _resealed(whole: Path, folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    shutil.copytree(whole, folder)
+    reseal(folder, change)
+    return folder
+
+
+def test_a_task_or_class_that_is_not_there(whole: dict[str, Path], tmp_path: Path) -> None:
+    """What only the installed libraries can know is refused when the model is made."""
+    from graftlm.bundle import load
+
+    def task(value: dict[str, Any]) -> None:
+        value["tasks"]["classification"]["use"] = "clasification"
+
+    with pytest.raises(BundleError, match=r"a task that is installed here.*Did you mean 'classification'"):
+        open_bundle(_resealed(whole["native"], tmp_path / "a", task)).task()
+    for number, name in enumerate(("AutoModelForNothing", "os.system", "pipeline")):
+        folder = _resealed(whole["native"], tmp_path / f"b{number}", lambda v, name=name: v.update(auto_model=name))
+        with pytest.raises(BundleError, match="auto_model as a class of Transformers"):
+            load(open_bundle(folder))
+    folder = _resealed(whole["pooled"], tmp_path / "c", lambda v: v["module"].update(head="nowhere"))
+    with pytest.raises(BundleError, match="names of parts of the model"):
+        load(open_bundle(folder), device="cpu")
+    folder = _resealed(whole["pooled"], tmp_path / "d", lambda v: v["base"].pop("width"))
+    with pytest.raises(BundleError, match="description of the base model"):
+        load(open_bundle(folder), device="cpu")
+
+
+def test_weights_of_another_model(whole: dict[str, Path], tmp_path: Path) -> None:
+    """Sound files that do not belong together: nothing is drawn at random in silence."""
+    from graftlm.bundle import load
+
+    folder = tmp_path / "bundle"
+    shutil.copytree(whole["native"], folder)
+    shutil.copy(whole["pooled"] / "model.safetensors", folder / "model.safetensors")
+    reseal(folder)
+    with pytest.raises(BundleError, match=r"model\.safetensors: expected the tensors of config\.json"):
+        load(open_bundle(folder), device="cpu")
+    folder = tmp_path / "deeper"
+    shutil.copytree(whole["pooled"], folder)
+    puts("config.json", num_hidden_layers=3)(folder)
+    with pytest.raises(BundleError, match=r"the tensors of config\.json, all and no more; got missing keys"):
+        load(open_bundle(folder), device="cpu")
+
+
+def test_a_tokenizer_that_cannot_be_read(whole: dict[str, Path], tmp_path: Path) -> None:
+    from graftlm.bundle import load
+
+    folder = tmp_path / "bundle"
+    shutil.copytree(whole["native"], folder)
+    puts("tokenizer.json", pre_tokenizer={"type": "Nothing"})(folder)
+    with pytest.raises(BundleError, match="expected a tokenizer that this version of transformers can read"):
+        load(open_bundle(folder), device="cpu")

@@ -44,12 +44,12 @@ def load(bundle: Bundle, *, precision: Precision = "auto", device: str = "auto")
     with quiet():
         module = _pooled(bundle) if bundle.style == "pooled" else _plain(bundle, auto_model)
         tokenizer = _tokenizer(bundle)
-    names = value.get("module") or {}
+    names = value["module"]
     base, head = str(names.get("base", "")), names.get("head")
     for name in (base, head):
         try:
             module.get_submodule(name or "")
-        except AttributeError:
+        except (AttributeError, TypeError):
             refuse(bundle.folder / "graft.json", "the names of parts of the model under 'module'", repr(name)[:80])
     place = formats.device_for(device)
     dtype, _ = formats.choose(precision, place)
@@ -69,7 +69,7 @@ def _card(bundle: Bundle) -> Card:
         refuse(bundle.folder / "graft.json", "a complete description of the base model", str(fault))
 
 
-def _fail(folder: Path, what: str, fault: Exception) -> NoReturn:
+def _fail(folder: Path, what: str, fault: BaseException) -> NoReturn:
     reason = " ".join(str(fault).split())[:400]
     raise BundleError(
         f"{folder}: expected {what} that this version of transformers can read; got {type(fault).__name__}: {reason}. "
@@ -82,7 +82,9 @@ def _tokenizer(bundle: Bundle) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(bundle.folder, local_files_only=True, trust_remote_code=False)
-    except Exception as fault:  # the libraries raise their own kinds, down to Rust's panics
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as fault:  # the libraries raise their own kinds, and a panic in Rust is no Exception
         _fail(bundle.folder, "a tokenizer", fault)
 
 
@@ -104,7 +106,7 @@ def _plain(bundle: Bundle, auto_model: str, **extra: Any) -> nn.Module:
             output_loading_info=True,
             **extra,
         )
-    except Exception as fault:  # as above
+    except Exception as fault:  # any kind: the library reads what somebody else wrote
         _fail(bundle.folder, "a checkpoint", fault)
     faults = [
         f"{word.replace('_', ' ')}: {', '.join(sorted(map(str, found[word]))[:5])}"

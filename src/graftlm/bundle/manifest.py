@@ -61,9 +61,11 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _shape(path: Path, value: Mapping[str, Any]) -> None:
-    kinds = {"tasks": dict, "style": str, "max_length": int, "base": dict, "files": dict}
+    kinds = {
+        "tasks": dict, "style": str, "auto_model": str, "max_length": int, "module": dict, "base": dict, "files": dict,
+    }  # fmt: skip
     for key, kind in kinds.items():
-        if not isinstance(value.get(key), kind):
+        if not isinstance(value.get(key), kind) or isinstance(value[key], bool):
             refuse(path, f"'{key}' as {kind.__name__}", repr(value.get(key))[:80])
     if value["style"] not in ("native", "pooled"):
         refuse(path, "the style 'native' or 'pooled'", repr(value["style"])[:80])
@@ -77,6 +79,10 @@ def _shape(path: Path, value: Mapping[str, Any]) -> None:
         fits = isinstance(task, dict) and isinstance(task.get("use"), str) and isinstance(task.get("fields"), dict)
         if not fits or not isinstance(task.get("space"), dict) or not isinstance(task.get("roles"), list):
             refuse(path, f"use, fields, roles and space for the task {name!r}", repr(task)[:80])
+        if not re.fullmatch(r"[\w.-]+", task["use"]) or not all(isinstance(role, str) for role in task["roles"]):
+            refuse(path, "plain names as 'use' and 'roles'", repr(task)[:80])
+        if not isinstance(task["space"].get("extra", {}), dict):
+            refuse(path, "'extra' of the space as a mapping", repr(task["space"]["extra"])[:80])
         labels, size = task["space"].get("labels"), task["space"].get("size")
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             refuse(path, "labels as a list of text", repr(labels)[:80])

@@ -65,7 +65,8 @@ class Bundle:
             return cast("Task", registry.make("task", {**entry["fields"], "use": entry["use"]}))
         except ValueError as fault:
             raise BundleError(
-                f"{self.folder / manifest.NAME}: expected a task that is installed here; got {entry['use']!r}. {fault}"
+                f"{self.folder / manifest.NAME}: expected a task that is installed here; got {entry['use']!r}. "
+                f"{' '.join(str(fault).split())[:400]}"
             ) from None
 
     def space(self) -> Space:

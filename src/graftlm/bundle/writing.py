@@ -32,7 +32,7 @@ OF_THIS_MACHINE = {
 }  # fmt: skip
 """Keys that some base models carry along: paths of the machine that saved them, or names of code."""
 
-OF_A_CLASSIFIER = {"id2label", "label2id", "num_labels", "problem_type", "finetuning_task", "classifier_dropout"}
+OF_A_CLASSIFIER = {"id2label", "label2id", "num_labels", "problem_type", "finetuning_task"}
 
 
 def write(
