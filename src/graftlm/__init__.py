@@ -19,11 +19,13 @@ if TYPE_CHECKING:
         RecipeError,
         UserError,
     )
-    from graftlm.pipeline import check, demo, fit
     from graftlm.recipe import Recipe
+    from graftlm.verbs.checking import check
     from graftlm.verbs.comparing import compare
+    from graftlm.verbs.demonstrating import demo
     from graftlm.verbs.describing import describe
     from graftlm.verbs.evaluating import evaluate
+    from graftlm.verbs.fitting import fit
     from graftlm.verbs.listing import list_plugins
     from graftlm.verbs.predicting import predict
     from graftlm.verbs.scaffolding import new
@@ -43,11 +45,13 @@ _HOMES = {
         "RecipeError",
         "UserError",
     ),
-    "pipeline": ("check", "demo", "fit"),
     "recipe": ("Recipe",),
+    "verbs.checking": ("check",),
     "verbs.comparing": ("compare",),
+    "verbs.demonstrating": ("demo",),
     "verbs.describing": ("describe",),
     "verbs.evaluating": ("evaluate",),
+    "verbs.fitting": ("fit",),
     "verbs.listing": ("list_plugins",),
     "verbs.predicting": ("predict",),
     "verbs.scaffolding": ("new",),
