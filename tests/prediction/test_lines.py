@@ -44,7 +44,7 @@ def test_predictions_come_back(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.grades[name], column)
         assert found.grades[name].dtype == column.dtype
     first = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
-    assert first["true"] == "b"
+    assert first["truth"] == "b"
     assert first["label"] == "a"
 
 

@@ -81,6 +81,12 @@ def test_bf16_keeps_nearly_every_answer(model, task, tiny) -> None:
     assert same[sure].all()
 
 
+def test_fp32_is_not_made_of_rounded_weights(model, task) -> None:
+    rounded = _predictor(model, task, precision="bf16").module
+    with pytest.raises(ValueError, match=r"got one in torch\.bfloat16, rounded already\. Load it with"):
+        _predictor(replace(model, module=rounded), task, precision="fp32")
+
+
 def test_the_module_is_left_as_it_was(model, task, tiny) -> None:
     module = model.module.train()
     frozen = next(part for part in module.modules() if isinstance(part, torch.nn.LayerNorm))

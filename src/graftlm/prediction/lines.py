@@ -46,7 +46,8 @@ def write_predictions(
         for number, (example, answer) in enumerate(zip(examples, answers, strict=True)):
             line = {
                 **as_line(example, answer),
-                "true": task.truth(example),
+                "truth": task.truth(example),
+                "where": example.where,
                 "row": mark(example),
                 "grades": {name: column[number] for name, column in columns.items()},
             }

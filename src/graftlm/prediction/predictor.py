@@ -36,6 +36,9 @@ class Predictor:
     gives, bf16 rounds the weights of all but the last linear layer. The module that was given is left
     as it is: in another number format a copy works, in its own one its training flags are set back
     after each call. A live module's copy holds the weights of the moment when the predictor was made.
+
+    Raises:
+        ValueError: fp32 is asked of a model whose weights are rounded already.
     """
 
     def __init__(
@@ -58,7 +61,13 @@ class Predictor:
         self.device: torch.device = first.device if device is None else formats.device_for(device)
         self.dtype, self.reason = formats.choose(precision, self.device)
         self.batch_tokens = batch_tokens or (BATCH_TOKENS if self.device.type == "cpu" else ACCELERATOR_BATCH_TOKENS)
-        if formats.dtype_of(model.module) == self.dtype and first.device == self.device:
+        held = formats.dtype_of(model.module)
+        if precision == "fp32" and held != self.dtype:
+            raise ValueError(
+                f"expected a model in fp32, as precision='fp32' asks; got one in {held}, rounded already. "
+                "Load it with load(bundle, precision='fp32')."
+            )
+        if held == self.dtype and first.device == self.device:
             self.module = model.module
         else:
             self.module = formats.converted(model.module, self.dtype, model.head, self.device)
