@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from graftlm.core import textfile
 from graftlm.core.errors import DataError
 from graftlm.core.plugin import Plugin
 
@@ -128,6 +129,19 @@ class Reader(Plugin):
     def pieces(self, given: Any, *, bad_rows: BadRows = "stop") -> Iterator[Corpus]:
         """Yield the source in pieces, in order, at least one; readers that can do so in constant memory override it."""
         yield self.read(given, bad_rows=bad_rows)
+
+
+def a_file(given: Any) -> Any:
+    """Return a file's path, or a pipe, that a reader was given.
+
+    Raises:
+        DataError: it is something else, a folder say.
+    """
+    path = Path(given) if isinstance(given, str) else given
+    if isinstance(path, textfile.Piped) or (isinstance(path, Path) and path.is_file()):
+        return path
+    what = f"the folder '{path}'" if isinstance(path, Path) and path.is_dir() else f"'{given!s:.80}'"
+    raise DataError(f"Expected a file, got {what}. Name another reader, or none: then the one that fits is found.")
 
 
 def shown(path: Path) -> str:

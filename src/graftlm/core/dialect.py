@@ -168,13 +168,15 @@ class Survey:
     """The shape of a whole file under a dialect.
 
     `starts` (N,) are the lines, from 1, where records begin, the header's among them; `faults` counts
-    records with another number of columns, quotes that neither open, close nor double, and line ends
-    that are a lone carriage return. `quotes` counts quote marks.
+    records with another number of columns and quotes that neither open, close nor double; `quotes` counts
+    quote marks. `returns` counts carriage returns without a line feed: where there are any, other
+    programs end lines in other places, and the rest means nothing.
     """
 
     starts: np.ndarray
     faults: int
     quotes: int
+    returns: int
 
 
 def survey(chunks: Iterable[bytes], dialect: Dialect) -> Survey:
@@ -197,7 +199,7 @@ class _Surveyor:
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.mark = ord(dialect.delimiter)
-        self.parity = self.offset = self.lines = self.faults = self.quotes = self.fields = 0
+        self.parity = self.returns = self.offset = self.lines = self.faults = self.quotes = self.fields = 0
         self.begin, self.begin_line = 0, 1
         self.before = 10
         self.last = 0
@@ -208,7 +210,7 @@ class _Surveyor:
         ends = np.flatnonzero(here == 10)
         marks = np.flatnonzero(here == self.mark)
         line_of = self.lines + np.arange(1, len(ends) + 1)
-        self.faults += int(np.count_nonzero((here == 13) & (after != 10)))
+        self.returns += int(np.count_nonzero((here == 13) & (after != 10)))
         quotes = np.flatnonzero(here == 34)
         self.quotes += len(quotes)
         if self.dialect.quote is not None:
@@ -251,4 +253,4 @@ class _Surveyor:
             self.faults += self.fields + 1 != self.dialect.columns
         self.faults += self.parity
         starts = np.concatenate(self.starts) if self.starts else np.zeros(0, np.int64)
-        return Survey(starts.astype(np.int64), self.faults, self.quotes)
+        return Survey(starts.astype(np.int64), self.faults, self.quotes, self.returns)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graftlm.contracts.dataset import Dataset
-from graftlm.contracts.rows import WHERE, Rows
+from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Finding
 from graftlm.core.errors import DataError
@@ -159,8 +159,7 @@ def _hashes(rows: Iterable[tuple[str, ...]]) -> np.ndarray:
 
 
 def _places(rows: Rows, numbers: np.ndarray) -> list[str]:
-    found: list[str] = rows.table.column(WHERE).take(numbers[:_NAMED]).to_pylist()
-    return found
+    return [rows.where(int(number)) for number in numbers[:_NAMED]]
 
 
 def _percent(count: int, rows: int) -> str:

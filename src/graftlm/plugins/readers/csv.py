@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 from pydantic import Field
 
-from graftlm.contracts.reader import PIECE_CHARACTERS, PIECE_ROWS, BadRows, Corpus, Faults, Reader, join, shown
+from graftlm.contracts.reader import PIECE_CHARACTERS, PIECE_ROWS, BadRows, Corpus, Faults, Reader, a_file, join, shown
 from graftlm.core import textfile
 from graftlm.core.dialect import DELIMITERS, Dialect, column_names, conll, guess, has_header, parse, survey
 from graftlm.core.errors import DataError
@@ -24,7 +24,7 @@ from graftlm.core.textfile import Encoding, Given, Lines, Piped
 
 _SUFFIXES = (".csv", ".tsv", ".tab")
 _LONGEST = 10_000  # lines of one record; beyond, its quote was never closed
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ class Csv(Reader):
         return join(self.pieces(given, bad_rows=bad_rows))
 
     def pieces(self, given: Given, *, bad_rows: BadRows = "stop") -> Iterator[Corpus]:
+        given = a_file(given)
         form = self._form(given)
         done = 0
         if form.starts is not None:
@@ -118,7 +119,7 @@ class Csv(Reader):
         if encoding.clean:
             dialect, starts = self._survey(given, encoding, dialect, lines)
         rows = [row for row in islice(_rows(lines, dialect), 200) if row]
-        columns = max((sum(len(row) == n for row in rows), n) for n in {len(row) for row in rows})[1]
+        columns = _columns(rows)
         dialect = replace(dialect, columns=columns)
         header = has_header(rows) if self.header is None else self.header
         names = column_names(rows[0] if header else None, columns)
@@ -130,8 +131,12 @@ class Csv(Reader):
         best: tuple[int, Dialect, Any] | None = None
         for option in options:
             rows = [row for row in islice(_rows(lines, option), 200) if row]
-            option = replace(option, columns=max(set(map(len, rows)), key=[*map(len, rows)].count))
+            option = replace(option, columns=_columns(rows))
             found = survey(_utf8(given, encoding), option)
+            if found.returns:
+                return dialect, None
+            if option.quote is None and found.quotes and _enclosing(lines, option):
+                break
             if best is None or found.faults < best[0]:
                 best = found.faults, option, found.starts
             if best[0] == 0 or found.quotes == 0:
@@ -139,6 +144,12 @@ class Csv(Reader):
         if best is None or best[0] or best[1].quote not in ('"', None) or not best[1].delimiter.isascii():
             return (best[1] if best else dialect), None
         return best[1], best[2]
+
+
+def _columns(rows: list[list[str]]) -> int:
+    """Return the commonest number of columns; the larger one, if two are."""
+    sizes = [len(row) for row in rows]
+    return max((sizes.count(size), size) for size in set(sizes))[1]
 
 
 def _rows(lines: list[str], dialect: Dialect) -> Iterator[list[str]]:
@@ -150,6 +161,13 @@ def _rows(lines: list[str], dialect: Dialect) -> Iterator[list[str]]:
             return
         except csv.Error:
             continue
+
+
+def _enclosing(lines: list[str], dialect: Dialect) -> bool:
+    """Tell whether quotes stand mostly round whole cells: then they quote, and where they do not match is a fault."""
+    cells = [cell for row in _rows(lines, dialect) for cell in row if '"' in cell]
+    whole = sum(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
+    return 0 < len(cells) <= 2 * whole
 
 
 def _utf8(given: Given, encoding: Encoding) -> Iterator[bytes]:
@@ -222,7 +240,7 @@ def _by_record(given: Given, form: _Form, faults: Faults, done: int) -> Iterator
         yield last
 
 
-def _mend(cells: list[str], text: str, where: str, form: _Form, faults: Faults) -> list[str | None] | None:
+def _mend(cells: Sequence[str | None], text: str, where: str, form: _Form, faults: Faults) -> list[str | None] | None:
     wrong = textfile.spoilt(text)
     row: list[str | None] = list(cells)
     if wrong is None and len(cells) != len(form.names):
@@ -233,11 +251,15 @@ def _mend(cells: list[str], text: str, where: str, form: _Form, faults: Faults) 
         return row
     if not faults.kept(where, wrong):
         return None
-    row = [textfile.mended(cell) for cell in cells[: len(form.names)]]
-    return row + [None] * (len(form.names) - len(row))
+    return _fitted([None if cell is None else textfile.mended(cell) for cell in cells], form)
 
 
-def _records(given: Given, form: _Form, faults: Faults) -> Iterator[tuple[int, str, list[str]]]:
+def _fitted(cells: Sequence[str | None], form: _Form) -> list[str | None]:
+    """Cut a record to the table's columns, or fill it up with nulls."""
+    return [*cells[: len(form.names)], *[None] * (len(form.names) - len(cells))]
+
+
+def _records(given: Given, form: _Form, faults: Faults) -> Iterator[tuple[int, str, Sequence[str | None]]]:
     """Yield (line, text, cells) of each record; after a broken one go on at its second line."""
     source = Lines(given, form.encoding.codec)
     fresh = iter(source)
@@ -277,9 +299,8 @@ def _records(given: Given, form: _Form, faults: Faults) -> Iterator[tuple[int, s
                 continue
         again.extendleft(reversed(parts[1:]))
         if faults.policy == "keep" and faults.kept(f"{_name(given)}:{begin}", reason):
-            mended = text.rstrip("\r\n")
-            cells = _cells(mended, form.dialect, strict=False)
-            yield begin, mended, cells
+            mended = textfile.mended(text.rstrip("\r\n"))
+            yield begin, mended, _fitted(_cells(mended, form.dialect, strict=False), form)
         else:
             faults.lost(f"{_name(given)}:{begin}", reason)
     if source.fault and not cut:

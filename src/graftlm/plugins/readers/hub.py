@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,12 +42,8 @@ class Hub(Reader):
         name, _, split = str(given).partition(":")
         online = _reachable()
         try:
-            loaded = datasets.load_dataset(
-                name,
-                self.config,
-                revision=self.revision,
-                download_config=datasets.DownloadConfig(local_files_only=not online, max_retries=1),
-            )
+            with contextlib.nullcontext() if online else _offline(datasets):
+                loaded = datasets.load_dataset(name, self.config, revision=self.revision)
         except Exception as fault:  # the library raises a dozen kinds, all of them for what the user named
             why = " ".join(str(fault).split())[:300]
             if not online:
@@ -65,6 +63,22 @@ class Hub(Reader):
                 f"Name one, such as {name}:{splits[0]}."
             )
         return _corpus(loaded[wanted], f"{name}:{wanted}", self.revision)
+
+
+@contextlib.contextmanager
+def _offline(datasets: Any) -> Iterator[None]:
+    """Let the library look into its cache alone: it would ask the network again and again otherwise."""
+    from huggingface_hub import constants
+
+    switches = (datasets.config, constants)
+    before = [switch.HF_HUB_OFFLINE for switch in switches]
+    try:
+        for switch in switches:
+            switch.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.HF_HUB_OFFLINE = value
 
 
 def _corpus(data: Any, source: str, revision: str | None) -> Corpus:

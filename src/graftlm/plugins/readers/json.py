@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from graftlm.contracts.reader import BadRows, Corpus, Faults, Reader, records
+from graftlm.contracts.reader import BadRows, Corpus, Faults, Reader, a_file, records
 from graftlm.core import textfile
 from graftlm.core.errors import DataError, listing
 from graftlm.core.textfile import Piped, Truncated
@@ -31,6 +31,7 @@ class Json(Reader):
         return 0.5 if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") else 0.0
 
     def read(self, given: Any, *, bad_rows: BadRows = "stop") -> Corpus:
+        given = a_file(given)
         encoding = textfile.encoding(given, self.encoding)
         faults = Faults(bad_rows)
         try:

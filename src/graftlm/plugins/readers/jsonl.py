@@ -9,7 +9,17 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from graftlm.contracts.reader import PIECE_CHARACTERS, PIECE_ROWS, BadRows, Corpus, Faults, Reader, join, records
+from graftlm.contracts.reader import (
+    PIECE_CHARACTERS,
+    PIECE_ROWS,
+    BadRows,
+    Corpus,
+    Faults,
+    Reader,
+    a_file,
+    join,
+    records,
+)
 from graftlm.core import textfile
 from graftlm.core.errors import DataError
 from graftlm.core.textfile import Given, Lines, Piped
@@ -39,6 +49,7 @@ class JsonLines(Reader):
         return join(self.pieces(given, bad_rows=bad_rows))
 
     def pieces(self, given: Given, *, bad_rows: BadRows = "stop") -> Iterator[Corpus]:
+        given = a_file(given)
         encoding = textfile.encoding(given, self.encoding)
         start = textfile.head(given).decode(encoding.codec, "graftlm-mark").lstrip()
         if not start:

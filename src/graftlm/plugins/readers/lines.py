@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from graftlm.contracts.reader import PIECE_CHARACTERS, PIECE_ROWS, BadRows, Corpus, Faults, Reader, join
+from graftlm.contracts.reader import PIECE_CHARACTERS, PIECE_ROWS, BadRows, Corpus, Faults, Reader, a_file, join
 from graftlm.core import textfile
 from graftlm.core.errors import DataError
 from graftlm.core.textfile import Given, Lines, Piped
@@ -30,6 +30,7 @@ class PlainLines(Reader):
         return join(self.pieces(given, bad_rows=bad_rows))
 
     def pieces(self, given: Given, *, bad_rows: BadRows = "stop") -> Iterator[Corpus]:
+        given = a_file(given)
         encoding = textfile.encoding(given, self.encoding)
         facts = {"encoding": encoding.name, "form": "one text a line"}
         faults, texts, lines, size, any_ = Faults(bad_rows), [], [], 0, False

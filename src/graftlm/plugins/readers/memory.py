@@ -32,7 +32,11 @@ class Memory(Reader):
             table = pa.table(
                 {n: column([_own(v) for v in given.iloc[:, i]]) for i, n in enumerate(map(str, given.columns))}
             )
-        elif type(given).__module__.startswith("datasets") and hasattr(given, "with_format"):
+        elif (
+            type(given).__module__.startswith("datasets")
+            and hasattr(given, "column_names")
+            and not isinstance(given, dict)
+        ):
             table = _opened(given)
         elif isinstance(given, Mapping):
             table = _columns(given)
@@ -41,7 +45,7 @@ class Memory(Reader):
         else:
             raise DataError(
                 f"Expected a pandas DataFrame, a datasets.Dataset, a pyarrow Table, a list of mappings or a mapping of "
-                f"columns; got a {name}."
+                f"columns; got a {name} ({given!s:.80})."
             )
         return _sound(Corpus(_plain(table), name, None, {"form": name}), faults)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet
 
-from graftlm.contracts.reader import PIECE_ROWS, BadRows, Corpus, Reader, join, shown
+from graftlm.contracts.reader import PIECE_ROWS, BadRows, Corpus, Reader, a_file, join, shown
 from graftlm.core.errors import DataError
 
 
@@ -27,6 +27,7 @@ class Parquet(Reader):
         return join(self.pieces(given, bad_rows=bad_rows))
 
     def pieces(self, given: Any, *, bad_rows: BadRows = "stop") -> Iterator[Corpus]:
+        given = a_file(given)
         done = 0
         try:
             with pa.parquet.ParquetFile(given) as file:

@@ -25,6 +25,9 @@ class TextFolder(Reader):
         return 0.8 if isinstance(given, Path) and given.is_dir() else 0.0
 
     def read(self, given: Any, *, bad_rows: BadRows = "stop") -> Corpus:
+        if not (isinstance(given, str | Path) and Path(given).is_dir()):
+            raise DataError(f"Expected a folder with a sub-folder for each class, got '{given!s:.80}', which is none.")
+        given = Path(given)
         folders = sorted(item for item in given.iterdir() if item.is_dir() and not item.name.startswith("."))
         files = [file for folder in folders for file in sorted(folder.rglob("*.txt")) if file.is_file()]
         if not files:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, ClassVar
 from zipfile import BadZipFile
 
 import pyarrow as pa
 
-from graftlm.contracts.reader import BadRows, Corpus, Faults, Reader, column, plain, shown
+from graftlm.contracts.reader import BadRows, Corpus, Faults, Reader, a_file, column, plain, shown
 from graftlm.core import textfile
 from graftlm.core.dialect import column_names, has_header
 from graftlm.core.errors import DataError, listing, near
@@ -28,9 +29,11 @@ class Xlsx(Reader):
         return 0.95 if isinstance(given, Path) and given.suffix.lower() in (".xlsx", ".xlsm") else 0.0
 
     def read(self, given: Any, *, bad_rows: BadRows = "stop") -> Corpus:
+        given = a_file(given)
         openpyxl = need("openpyxl", "xlsx", f"Reading {given}")
         try:
-            book = openpyxl.load_workbook(given, read_only=True, data_only=True)
+            with open(given, "rb") as handle:
+                book = openpyxl.load_workbook(io.BytesIO(handle.read()), read_only=True, data_only=True)
         except (BadZipFile, KeyError, ValueError, OSError) as fault:
             raise DataError(
                 f"{given}: this cannot be read as an Excel workbook ({fault}); save it anew, or as CSV."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graftlm.contracts.reader import plain
+from graftlm.contracts.rows import pick
 from graftlm.contracts.task import Role, Task
 from graftlm.core.errors import DataError, listing, near
 
@@ -161,7 +162,7 @@ def _looks(table: pa.Table) -> dict[str, _Look]:
     """Look at rows spread over the whole table, since files are often sorted by class."""
     rows = table.num_rows
     places = np.unique(np.linspace(0, max(rows - 1, 0), min(rows, _SAMPLE)).astype(np.int64))
-    sample = table.take(places) if rows else table
+    sample = pick(table, places.tolist())
     found: dict[str, _Look] = {}
     for name in table.column_names:
         given = sample.column(name).to_pylist()

@@ -10,7 +10,7 @@ import numpy as np
 
 from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.reader import BadRows, Corpus, Reader, RowFault
-from graftlm.contracts.rows import ID, Rows, fingerprint
+from graftlm.contracts.rows import ID, Rows, fingerprint, pick
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Finding
 from graftlm.core import seeds
@@ -71,7 +71,7 @@ def read(section: DataSection, task: Task, given: Mapping[str, Any] | None = Non
     if section.limit is not None and len(tables["train"]) > section.limit:
         chosen = seeds.generator(seed, "limit").permutation(len(tables["train"]))[: section.limit]
         facts["unused"] = len(tables["train"]) - section.limit
-        tables["train"] = tables["train"].take(np.sort(chosen))
+        tables["train"] = pick(tables["train"], np.sort(chosen).tolist())
     target = target_role(task)
     splits: dict[str, Rows] = {}
     for name in _SPLITS:
