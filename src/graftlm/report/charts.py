@@ -11,7 +11,8 @@ from graftlm.report.figures import contenders, number, with_interval
 WIDTH, HEIGHT = 640, 220
 _POINTS = 400
 _CELLS = 20_000
-_NAMED = 24  # axis labels fit up to here
+_NAMED = 24  # classes up to which axis labels fit
+_COUNTED = 12  # classes up to which numbers fit into cells
 
 
 def bars(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -94,7 +95,8 @@ def confusion(details: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "labels": labels,
         "cells": shown,
-        "size": len(labels),
+        "side": max(20, 480 // len(labels)),
+        "counted": len(labels) <= _COUNTED,
         "named": len(labels) <= _NAMED,
         "mistakes": mistakes[:15],
         "hidden": len(cells) - len(shown),
@@ -112,8 +114,9 @@ def _axis(values: Sequence[float], *, zero: bool) -> list[float]:
     low, high = min(values), max(values)
     if zero:
         low = min(low, 0.0)
-    if high - low < 1e-9:
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    if high - low < 1e-9 * max(1.0, abs(high)):
+        half = 0.5 * abs(high) if abs(high) > 1e-6 else 0.5
+        low, high = low - half, high + half
     raw = (high - low) / 5
     unit = 10 ** math.floor(math.log10(raw))
     step = unit * next(size for size in (1, 2, 2.5, 5, 10) if size * unit >= raw * 0.999)

@@ -7,23 +7,27 @@ from typing import Any
 
 
 def number(value: float | None, percent: bool) -> str:
-    """Return 93.1 for a share in percent, 0.2768 for anything else, a dash where there is nothing."""
+    """Return 93.1 for a share in percent, 0.277 for anything else, a dash where there is nothing."""
     if value is None:
         return "–"
-    return f"{100 * value:.1f}" if percent else f"{value:.4g}"
+    if percent:
+        return f"{100 * value:.1f}"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
-def with_interval(score: Mapping[str, Any]) -> str:
-    """Return "93.1 [92.2, 94.0]", or the value alone where there is no interval."""
+def with_interval(score: Mapping[str, Any], *, sign: bool = False) -> str:
+    """Return "93.1 [92.2, 94.0]" (with `sign` "93.1 % [92.2, 94.0]"), the value alone where there is no interval."""
     percent = bool(score.get("percent"))
+    value = number(score["value"], percent) + (" %" if sign and percent else "")
     if score.get("low") is None:
-        return number(score["value"], percent)
-    return f"{number(score['value'], percent)} [{number(score['low'], percent)}, {number(score['high'], percent)}]"
+        return value
+    return f"{value} [{number(score['low'], percent)}, {number(score['high'], percent)}]"
 
 
 def title(name: str, score: Mapping[str, Any] | None = None) -> str:
-    """Return a metric's name for people, with its unit: "accuracy %", "log loss"."""
-    return name.replace("_", " ") + (" %" if score and score.get("percent") else "")
+    """Return a metric's name for people, with its unit: "accuracy %", "macro F1 %", "log loss", "MCC"."""
+    words = [word.upper() if len(word) < 4 and not set(word) & set("aeiou") else word for word in name.split("_")]
+    return " ".join(words) + (" %" if score and score.get("percent") else "")
 
 
 def duration(seconds: float) -> str:

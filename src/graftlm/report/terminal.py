@@ -54,7 +54,7 @@ def show(
 def _headline(metrics: Mapping[str, Any], split: str) -> str:
     primary = metrics["primary"]
     rows = {"test": "test rows", "valid": "validation rows"}.get(split, f"rows of {split}")
-    return f"{title(primary['name'], primary)} {with_interval(primary)} on {primary['n']:,} {rows}"
+    return f"{title(primary['name'])} {with_interval(primary, sign=True)} on {primary['n']:,} {rows}"
 
 
 def _cells(metrics: Mapping[str, Any], split: str) -> tuple[list[str], list[list[str]]]:
