@@ -50,7 +50,8 @@ def solve(
     strength is chosen by the log-loss of stratified `folds`-fold cross-validation, on a stratified part of
     the rows where there are many, refined by a parabola through the best three; with one strength there
     is nothing to choose. Standardisation is folded into the weight; features without any spread get
-    weight 0. Classes without rows are never preferred.
+    weight 0. Classes without rows are never preferred. Needs one copy of the features; logits are made a
+    chunk of rows at a time.
 
     Raises:
         ValueError: shapes do not fit, a feature is not finite, or a target lies outside its range.
@@ -59,8 +60,10 @@ def solve(
     target = np.asarray(target, dtype=np.int64)
     _refuse(features, target, classes)
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    deviation = _deviation(features, mean)
-    scaled = torch.from_numpy((features - mean) / deviation)
+    centred = features - mean
+    deviation = _deviation(centred, mean)
+    centred /= deviation
+    scaled = torch.from_numpy(centred)
     truth = torch.from_numpy(target)
     path = sorted(strengths, reverse=True)
     losses: tuple[tuple[float, float], ...] = ()
@@ -84,9 +87,12 @@ def _refuse(features: np.ndarray, target: np.ndarray, classes: int) -> None:
         raise ValueError("features must be finite; some are NaN or infinite")
 
 
-def _deviation(features: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _deviation(centred: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Return the deviation (D,); where there is no spread to speak of, infinity, so that the weight is 0."""
-    deviation = np.sqrt(np.mean(np.square(features - mean), axis=0, dtype=np.float64))
+    squares = np.zeros(len(mean))
+    for start in range(0, len(centred), 4096):
+        squares += np.square(centred[start : start + 4096], dtype=np.float64).sum(axis=0)
+    deviation = np.sqrt(squares / len(centred))
     flat = deviation <= 1e-6 * np.maximum(np.abs(mean), np.median(deviation))
     return np.where(flat, np.inf, deviation).astype(np.float32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from graftlm.contracts.baseline import Baseline, BaselineSetting, Fitted, answers, label_numbers
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.values import Answer
+from graftlm.core import log
 from graftlm.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ _NO_SPACES = re.compile(
 )
 _LETTER = re.compile(r"[^\W\d_]")
 _WEIGHTS = 50_000_000  # classes x terms: 400 MB
+_SLOW = 30_000_000  # rows x classes that take about a minute
 
 
 class Tfidf(Baseline):
@@ -41,6 +44,7 @@ class Tfidf(Baseline):
             DataError: the training texts hold nothing to count.
         """
         import numpy as np
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
         from sklearn.multiclass import OneVsRestClassifier
 
@@ -61,7 +65,11 @@ class Tfidf(Baseline):
             max_iter=200,
             random_state=setting.seed % 2**32,
         )
-        model = (binary if len(present) == 2 else OneVsRestClassifier(binary)).fit(terms, target)
+        if len(rows) * len(present) > _SLOW:
+            log.note(f"TF-IDF baseline: {len(rows):,} rows and {len(present):,} classes take minutes.")
+        with warnings.catch_warnings():  # a solution that is not quite exact serves a baseline as well
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = (binary if len(present) == 2 else OneVsRestClassifier(binary)).fit(terms, target)
 
         def fitted(asked: Rows) -> Sequence[Answer]:
             return answers(asked, setting, _logits(model, vectorizers, asked, present, setting.space.size))
