@@ -72,7 +72,7 @@ class Csv(Reader):
         if conll(text):
             return 0.0
         lines = text.splitlines(keepends=True)
-        lines = lines[: max(1, len(lines) - 1)][:200]
+        lines = lines[: len(lines) - (len(head) >= textfile.HEAD)][:200]
         found = guess(lines)
         wanted = tuple(DELIMITERS) if isinstance(given, Piped) else ("\t",)
         if found.delimiter not in wanted or not lines:

@@ -147,7 +147,7 @@ def _label(
     short = {n: look for n, look in free.items() if look.length <= _LABEL_LENGTH and not look.nested}
     likely = {n: k for n, k in short.items() if 1 < k.distinct <= max(2, 0.5 * k.filled) or k.filled <= 20}
     if not likely and len(short) == 1 and len(names) <= 3:
-        likely = short
+        likely = {n: k for n, k in short.items() if k.distinct < 0.9 * k.filled}
     if not likely:
         return None
     ends = [name for name in (names[-1], names[0]) if name in likely]

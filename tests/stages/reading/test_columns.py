@@ -1,0 +1,101 @@
+import pyarrow as pa
+import pytest
+
+from graftlm.core.errors import DataError
+from graftlm.stages.reading.columns import choose
+
+LONG = [f"this is sentence number {i} of a longer kind" for i in range(30)]
+
+
+def chosen(task, columns, named=None, need_target=True, by_name=True):
+    return choose(pa.table(columns), task, named or {}, "a.csv", need_target=need_target, by_name=by_name)
+
+
+@pytest.mark.parametrize(
+    ("names", "roles"),
+    [
+        (("text", "label"), {"text": "text", "label": "label"}),
+        (("Review ", "Category"), {"text": "Review ", "label": "Category"}),
+        (("内容", "标签"), {"text": "内容", "label": "标签"}),
+        (("标签", "评论"), {"text": "评论", "label": "标签"}),
+        (("ｔｅｘｔ", "Intent"), {"text": "ｔｅｘｔ", "label": "Intent"}),
+    ],
+)
+def test_names_that_people_give(choosing, names, roles):
+    found = chosen(choosing, {name: ["a", "b"] for name in names})
+    assert dict(found.roles) == roles
+    assert set(found.why.values()) == {"by its name"}
+
+
+def test_a_pair_and_an_id_are_found_by_name(choosing):
+    found = chosen(choosing, {"ID": [1, 2], "sentence1": ["a", "b"], "sentence2": ["c", "d"], "label": ["x", "y"]})
+    assert dict(found.roles) == {"text": "sentence1", "text_pair": "sentence2", "label": "label"}
+    assert found.id == "ID"
+    assert found.as_json()["id"] == {"column": "ID", "why": "by its name"}
+
+
+def test_an_empty_column_is_passed_over(choosing):
+    found = chosen(choosing, {"text": ["", None, " "], "content": LONG[:3], "label": ["a", "b", "a"]})
+    assert found.roles["text"] == "content"
+
+
+def test_contents_tell_where_names_do_not(choosing):
+    columns = {"column_1": [str(i % 4) for i in range(30)], "column_2": ["short"] * 30, "column_3": LONG}
+    found = chosen(choosing, columns, by_name=False)
+    assert dict(found.roles) == {"text": "column_3", "label": "column_1"}
+    assert found.why["label"] == "it holds 4 distinct short values"
+    assert found.why["text"].startswith("its texts are the longest (")
+
+
+def test_chinese_texts_and_labels_are_told_by_content(choosing):
+    texts = [f"这家酒店的房间很干净，服务也很好{i}" for i in range(20)]
+    found = chosen(choosing, {"c1": ["好", "差"] * 10, "c2": texts})
+    assert dict(found.roles) == {"text": "c2", "label": "c1"}
+
+
+def test_doubt_is_said(choosing):
+    columns = {"a": LONG, "b": [str(i % 3) for i in range(30)], "c": [str(i % 5) for i in range(30)]}
+    found = chosen(choosing, columns)
+    assert found.roles["label"] == "c"
+    assert found.doubt == "'b' would do as well"
+
+
+def test_a_sorted_file_is_sampled_over_its_length(choosing):
+    labels = ["first"] * 6000 + ["second"] * 6000
+    found = chosen(choosing, {"x": [f"a text with number {i}" for i in range(12_000)], "y": labels})
+    assert found.roles["label"] == "y"
+
+
+def test_named_columns_win(choosing):
+    columns = {"text": ["a"], "note": ["b"], "label": ["x"], "kind": ["y"]}
+    found = chosen(choosing, columns, {"text": "note", "label": "kind", "id": "label"})
+    assert dict(found.roles) == {"text": "note", "label": "kind"}
+    assert found.id == "label"
+    assert found.why["text"] == "named by you"
+
+
+def test_wrong_names_are_all_told(choosing):
+    with pytest.raises(DataError) as caught:
+        chosen(choosing, {"text": ["a"], "label": ["x"]}, {"txet": "text", "label": "lable"})
+    assert "has no role 'txet'. Did you mean 'text'?" in str(caught.value)
+    assert "a.csv: there is no column 'lable'" in str(caught.value)
+    assert "Did you mean 'label'?" in str(caught.value)
+
+
+def test_what_is_missing_is_told_with_what_is_there(choosing):
+    with pytest.raises(DataError) as caught:
+        chosen(choosing, {"alpha": LONG, "beta": LONG})
+    message = str(caught.value)
+    assert "a.csv: no column was found for 'label' (the class; such as 'label', 'category'" in message
+    assert "Columns: 'alpha', 'beta'. 'alpha' is the text." in message
+    assert "data.columns, {label: COLUMN}" in message
+
+
+def test_without_need_of_a_target_it_is_neither_asked_nor_guessed(choosing):
+    found = chosen(choosing, {"text": LONG, "x": ["a", "b"] * 15}, need_target=False)
+    assert dict(found.roles) == {"text": "text"}
+
+
+def test_lists_and_numbers_are_no_texts(choosing):
+    with pytest.raises(DataError, match="no column was found for 'text'"):
+        chosen(choosing, {"tokens": [["a", "b"]] * 3, "n": [1.5, 2.5, 3.5], "label": ["x", "y", "x"]})
