@@ -99,6 +99,12 @@ def test_options_overrule_what_would_be_found(tmp_path):
     assert corpus.table.to_pylist() == [{"column_1": "a", "column_2": "b"}, {"column_1": "c", "column_2": "d"}]
 
 
+def test_a_delimiter_outside_ascii_may_be_named(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("text、label\n很好、好\n不好、差\n", encoding="utf-8")
+    assert Csv(delimiter="、").read(path).table.to_pylist()[1] == {"text": "不好", "label": "差"}
+
+
 FAULTY = {
     "ragged": (b"text,label\ngood one,pos\nbad, bad, bad,neg\nfine,pos\n", 3, "expected 2 columns", ["bad", " bad"]),
     "short": (b"text,label\ngood one,pos\nonly\nfine,pos\n", 3, "found 1 column", ["only", None]),

@@ -53,6 +53,16 @@ def test_chinese_texts_and_labels_are_told_by_content(choosing):
     assert dict(found.roles) == {"text": "c2", "label": "c1"}
 
 
+def test_in_a_handful_of_rows_another_text_is_no_label(choosing):
+    texts = {
+        "foo": ["a long text here", "and another one here"],
+        "bar": ["some more long text", "the last of the texts"],
+    }
+    with pytest.raises(DataError, match="no column was found for 'label'"):
+        chosen(choosing, texts)
+    assert chosen(choosing, {"foo": texts["foo"], "bar": ["x", "y"]}).roles["label"] == "bar"
+
+
 def test_doubt_is_said(choosing):
     columns = {"a": LONG, "b": [str(i % 3) for i in range(30)], "c": [str(i % 5) for i in range(30)]}
     found = chosen(choosing, columns)

@@ -70,7 +70,7 @@ def _offline(datasets: Any) -> Iterator[None]:
     """Let the library look into its cache alone: it would ask the network again and again otherwise."""
     from huggingface_hub import constants
 
-    switches = (datasets.config, constants)
+    switches: tuple[Any, ...] = (datasets.config, constants)
     before = [switch.HF_HUB_OFFLINE for switch in switches]
     try:
         for switch in switches:

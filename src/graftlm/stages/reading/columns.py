@@ -137,15 +137,17 @@ def _by_content(
                 roles[role.name] = found
                 why[role.name] = f"its texts are the longest ({texts[found].length:.0f} characters on average)"
         elif role.kind == "target" and need_target:
-            doubt = _label(role, free, list(looks), roles, why)
+            doubt = _label(role, free, looks, roles, why)
     return doubt
 
 
 def _label(
-    role: Role, free: Mapping[str, _Look], names: Sequence[str], roles: dict[str, str], why: dict[str, str]
+    role: Role, free: Mapping[str, _Look], looks: Mapping[str, _Look], roles: dict[str, str], why: dict[str, str]
 ) -> str | None:
+    names = list(looks)
+    longest = max((looks[name].length for name in roles.values() if name in looks), default=0.0)
     short = {n: look for n, look in free.items() if look.length <= _LABEL_LENGTH and not look.nested}
-    likely = {n: k for n, k in short.items() if 1 < k.distinct <= max(2, 0.5 * k.filled) or k.filled <= 20}
+    likely = {n: k for n, k in short.items() if _repeats(k, longest)}
     if not likely and len(short) == 1 and len(names) <= 3:
         likely = {n: k for n, k in short.items() if k.distinct < 0.9 * k.filled}
     if not likely:
@@ -156,6 +158,13 @@ def _label(
     why[role.name] = f"it holds {likely[found].distinct} distinct short values"
     others = [name for name in likely if name != found]
     return f"{listing(others)} would do as well" if others else None
+
+
+def _repeats(look: _Look, longest: float) -> bool:
+    """Tell whether values come again, as class names do; in a handful of rows, whether they are much shorter."""
+    if look.filled <= 20:
+        return look.distinct < look.filled or look.length <= min(20.0, 0.5 * longest)
+    return 1 < look.distinct <= max(2, 0.5 * look.filled)
 
 
 def _looks(table: pa.Table) -> dict[str, _Look]:
