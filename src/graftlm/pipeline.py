@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.progress import Progress
 from graftlm.contracts.rows import Rows
-from graftlm.contracts.values import Answer, Example, Finding, Score, Space
+from graftlm.contracts.values import Answer, Finding, Score, Space
 from graftlm.core import environment, files, log, registry
 from graftlm.core.errors import GateMissed, UserError
 from graftlm.recipe import Recipe
@@ -23,7 +23,7 @@ from graftlm.recipe import Recipe
 if TYPE_CHECKING:
     from graftlm.contracts.backbone import Base
     from graftlm.contracts.model import Model
-    from graftlm.contracts.verdict import Scores, Verdict
+    from graftlm.contracts.verdict import Verdict
     from graftlm.stages.evaluating import Contender, OwnMetric
     from graftlm.stages.training.features import Features
     from graftlm.stages.training.fitting import Trained
@@ -120,15 +120,17 @@ def check(recipe: Recipe, given: Mapping[str, Any] | None = None, *, base: Base 
     task = recipe.task
     dataset = reading.read(recipe.data, task, given, seed=recipe.train.seed)
     limit = base.card.limit if base else None
+    lengths = None
+    if base is not None:
+        tokenizer, longest = base.tokenizer, base.card.limit
 
-    def lengths(rows: Rows) -> Any:
-        import numpy as np
+        def lengths(rows: Rows) -> Any:
+            import numpy as np
 
-        assert base is not None and limit is not None  # noqa: S101 - called only with a base
-        parts = [task.encode(chunk, base.tokenizer, limit) for chunk in rows.chunks()]
-        return np.array([len(one) + one.truncated for part in parts for one in part])
+            parts = [task.encode(chunk, tokenizer, longest) for chunk in rows.chunks()]
+            return np.array([len(one) + one.truncated for part in parts for one in part])
 
-    found = checking.check(dataset, task, recipe.data, lengths=lengths if base else None, limit=limit)
+    found = checking.check(dataset, task, recipe.data, lengths=lengths, limit=limit)
     findings = tuple(found.findings)
     if base is not None:
         roles = [role.name for role in task.roles if role.kind == "text"]
@@ -158,7 +160,8 @@ def fit(
     from graftlm.stages.evaluating import own_metric
 
     environment.settle()
-    own = [own_metric(given_one) for given_one in (*recipe.evaluate.metrics, *own_metrics)]
+    named: list[Any] = [*recipe.evaluate.metrics, *own_metrics]
+    own = [own_metric(metric) for metric in named]
     folder = run_folder.prepare(recipe, resume=resume)
     if (folder / run_folder.METRICS).is_file():
         raise UserError(f"The run in '{folder}' is finished; there is nothing to resume. See {folder / 'report.html'}.")
@@ -186,7 +189,7 @@ def _fit(work: _Work, base: Base, checked: Checked, own: Sequence[OwnMetric]) ->
     from graftlm.stages.training.assembling import assemble
     from graftlm.stages.training.encoding import hold
     from graftlm.stages.training.features import Features
-    from graftlm.stages.training.fitting import Trained, Wanted
+    from graftlm.stages.training.fitting import Wanted
     from graftlm.stages.training.fitting import fit as train
 
     recipe, task, splits = work.recipe, work.recipe.task, checked.dataset.splits
@@ -295,18 +298,19 @@ def _finish(
     """Write the bundle, answer with what was written, judge, report."""
     from graftlm import bundle
     from graftlm.nn import precision as formats
-    from graftlm.prediction import Predictor
+    from graftlm.prediction import Predictor, write_predictions
     from graftlm.report import page
-    from graftlm.stages.evaluating import judge_transfer, metrics_json, score
+    from graftlm.report.values import report_values
+    from graftlm.stages.evaluating import confidently_wrong, judge_transfer, metrics_json, score
 
     recipe, task, splits = work.recipe, work.recipe.task, checked.dataset.splits
-    section, folder = recipe.train, work.folder
+    section, folder, card = recipe.train, work.folder, trained.model.card
     texts = [role.name for role in task.roles if role.kind == "text" and splits["train"].has(role.name)]
 
     def write(metrics: Mapping[str, Any]) -> None:
         bundle.write(
             folder / "bundle", trained.model, task, space, max_length=limit, roles=texts, recipe=recipe.as_json(),
-            lineage={"base": trained.model.card.hub_id or trained.model.card.name, "data": checked.dataset.fingerprints()},
+            lineage={"base": card.hub_id or card.name, "data": checked.dataset.fingerprints()},
             metrics=metrics, data={name: len(rows) for name, rows in splits.items()},
             limits=[finding.message for finding in checked.findings if finding.level == "warning"],
         )  # fmt: skip
@@ -314,7 +318,7 @@ def _finish(
     work.stage("bundle")
     write({})
     opened = bundle.open_bundle(folder / "bundle")
-    model = bundle.load(opened, device=section.device)
+    model = bundle.load(opened, device=section.device, precision=section.precision)
     predictor = Predictor(model, task, space, limit=limit, precision=section.precision)
     work.stage("evaluate")
     scores, answers = {}, {}
@@ -326,12 +330,11 @@ def _finish(
                 task, answers[split][1], examples, space,
                 resamples=recipe.evaluate.resamples, seed=section.seed, own_metrics=own,
             )  # fmt: skip
-            _predictions(folder / "predictions" / f"{split}.jsonl", examples, answers[split][1], scores[split])
+            path = folder / "predictions" / f"{split}.jsonl"
+            write_predictions(path, task, examples, answers[split][1], scores[split].grades)
     verdict = None
     if scores:
-        verdict = judge_transfer(
-            task, scores, contenders, resamples=recipe.evaluate.resamples, seed=section.seed
-        )
+        verdict = judge_transfer(task, scores, contenders, resamples=recipe.evaluate.resamples, seed=section.seed)
     work.stage("report")
     timing = {
         **{key: trained.timing.get(key) for key in ("examples_per_second", "tokens_per_second", "padding_share")},
@@ -344,30 +347,35 @@ def _finish(
     if scores:
         metrics = metrics_json(
             task, scores, {name: one.scores for name, one in contenders.items()}, verdict, timing=timing,
-            device=str(device), precision=formats.choose(section.precision, device)[1], versions=opened.manifest["versions"],
+            device=str(device), precision=formats.choose(section.precision, device)[1],
+            versions=opened.manifest["versions"],
         )  # fmt: skip
     write(metrics)
     log_path = folder / "log.jsonl"
     files.write_text(log_path, "".join(json.dumps(entry) + "\n" for entry in trained.history))
-    files.write_text(folder / "report.html", page.page(_report(work, trained, checked, metrics, space, answers, scores)))
+    shown = next((name for name in ("test", "valid") if name in scores), None)
+    wrong = []
+    if shown is not None:
+        examples, given = answers[shown]
+        wrong = confidently_wrong(task, given, examples, scores[shown].grades)
+    files.write_text(
+        folder / "report.html",
+        page.page(
+            report_values(
+                folder.name,
+                recipe,
+                metrics,
+                checked,
+                trained.history,
+                trained.model.card,
+                details=task.details(scores[shown].grades, space) if shown else {},
+                wrong=wrong,
+            )
+        ),
+    )
     shutil.rmtree(folder / "scratch", ignore_errors=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     # last: a run folder with metrics.json is a finished run
     files.write_json(folder / "metrics.json", metrics)
     work.stage("")
     return Run(folder, metrics, verdict, checked.findings, recipe)
-
-
-def _predictions(path: Path, examples: Sequence[Example], answers: Sequence[Answer], scores: Scores) -> None:
-    """Write one line for each row: id, truth, answer, and the grades that metrics are computed from."""
-    grades = {name: column.tolist() for name, column in scores.grades.items()}
-    with files.writing(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
-        for row, (example, answer) in enumerate(zip(examples, answers, strict=True)):
-            line = {
-                "id": example.id,
-                "where": example.where,
-                "truth": example.target,
-                **answer.public,
-                "grades": {name: column[row] for name, column in grades.items()},
-            }
-            handle.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from graftlm.bundle.opening import Bundle
-from graftlm.bundle.quiet import quiet
 from graftlm.bundle.strict import refuse
 from graftlm.bundle.tensors import check_tensors
 from graftlm.contracts.backbone import Card
 from graftlm.contracts.model import Model
+from graftlm.contracts.quiet import quiet
 from graftlm.core import environment
 from graftlm.core.errors import BundleError
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from graftlm.bundle import card, manifest
 from graftlm.bundle.configurations import IDENTITY, POOLING_KEYS
 from graftlm.bundle.opening import verified
-from graftlm.bundle.quiet import quiet
 from graftlm.contracts.model import Model
+from graftlm.contracts.quiet import quiet
 from graftlm.contracts.values import Space
 from graftlm.core import files
 

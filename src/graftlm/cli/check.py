@@ -28,5 +28,8 @@ def command(data: str, tokens: bool, as_json: bool, **arguments: Any) -> None:
     if as_json:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
     else:
-        check_table.show(found)
+        from rich.console import Console
+
+        table = check_table.check_table(found.dataset.facts, found.counts, found.findings)
+        Console(soft_wrap=True).print(table)
     raise_for(found.findings)

@@ -14,7 +14,7 @@ from graftlm.cli._options import DATA, TRAINING, options
 @options(DATA, TRAINING)
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json at the end.")
 def command(data: str, as_json: bool, **arguments: Any) -> None:
-    """Fit a model to DATA, or run the recipe DATA (a .yaml file).
+    r"""Fit a model to DATA, or run the recipe DATA (a .yaml file).
 
     DATA is csv, tsv, jsonl, json, parquet, xlsx, a folder with one sub-folder for each class, or a Hub data
     set. Format, encoding and columns are found out and said.

@@ -102,9 +102,9 @@ def start_head(model: Model, setting: Setting) -> bool:
         return False
     head = model.module.get_submodule(model.head)
     with torch.no_grad():
-        head.weight.copy_(torch.as_tensor(solution.weight))  # type: ignore[operator, union-attr]
+        head.weight.copy_(torch.as_tensor(solution.weight))  # type: ignore[operator]
         if head.bias is not None:
-            head.bias.copy_(torch.as_tensor(solution.bias))  # type: ignore[operator, union-attr]
+            head.bias.copy_(torch.as_tensor(solution.bias))  # type: ignore[operator]
     return True
 
 

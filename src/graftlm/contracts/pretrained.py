@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.backbone import Base, Card
+from graftlm.contracts.quiet import quiet
 from graftlm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def card_of(config: Any, *, name: str, limit: int | None = None, **facts: Any) -
     """
     if config.model_type not in LAYOUTS:
         raise UserError(
-            f"The architecture '{config.model_type}' of '{name}' is not known here. Known: {', '.join(sorted(LAYOUTS))}."
+            f"The architecture '{config.model_type}' of '{name}' is not known here. "
+            f"Known: {', '.join(sorted(LAYOUTS))}."
         )
     blocks, embeddings, cacheable = LAYOUTS[config.model_type]
     positions = getattr(config, "max_position_embeddings", None) or FALLBACK_LIMIT
@@ -79,7 +81,7 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
 
     settings = _json(folder / "config.json")
     if "auto_map" in settings:
-        raise UserError(f"'{name}' wants to run code of its own (auto_map in its config.json), which is never done here.")
+        raise UserError(f"'{name}' wants to run its own code (auto_map in config.json), which is never done here.")
     if not list(folder.glob("*.safetensors")):
         raise UserError(
             f"'{name}' has no safetensors weights; pickled weights are never loaded. Convert it first, for instance "
@@ -96,8 +98,10 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
     def build(auto_model: str, **changes: Any) -> nn.Module:
         import transformers
 
-        loader = getattr(transformers, auto_model)
-        return loader.from_pretrained(folder, use_safetensors=True, **changes)  # type: ignore[no-any-return]
+        # what was missing or left over is known: a new head, and the pooler that a pooled model does without
+        with quiet():
+            loader = getattr(transformers, auto_model)
+            return loader.from_pretrained(folder, use_safetensors=True, **changes)  # type: ignore[no-any-return]
 
     return Base(tokenizer, config, card, build)
 

@@ -24,11 +24,12 @@ class MaskTape:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.drawn = -1
         self.begin(0)
 
     def begin(self, step: int, part: int = 0) -> None:
         """Start the stream of a step; `part` tells processes and micro-batches apart."""
-        if not hasattr(self, "drawn") or step // STEPS != self.drawn:
+        if step // STEPS != self.drawn:
             self.drawn = step // STEPS
             self.tapes: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
         self.offsets = random.Random(f"{self.seed}:{step}:{part}")  # noqa: S311

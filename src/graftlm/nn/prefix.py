@@ -46,7 +46,10 @@ class FrozenPrefix:
         self.replays: list[_Replay] = []
 
     def compute(
-        self, offsets: np.ndarray, width: int, batches: Iterable[tuple[Sequence[int], dict[str, Tensor]]],
+        self,
+        offsets: np.ndarray,
+        width: int,
+        batches: Iterable[tuple[Any, dict[str, Tensor]]],
         forward: Callable[[dict[str, Tensor]], Any],
     ) -> None:
         """Run each batch once and keep the boundary states of its real tokens."""
@@ -83,7 +86,7 @@ class FrozenPrefix:
         """Put the frozen blocks back."""
         self._place(self.originals)
 
-    def load(self, rows: Sequence[int], mask: Tensor, device: torch.device) -> None:
+    def load(self, rows: Any, mask: Tensor, device: torch.device) -> None:
         """Set the states that the next forward pass replays; `mask` (B, L) gives the padding."""
         if self.flat is None or self.offsets is None:
             raise RuntimeError("states are loaded before they are computed")

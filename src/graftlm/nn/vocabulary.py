@@ -6,6 +6,8 @@ zero never moves.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -87,6 +89,6 @@ def input_embedding(module: nn.Module) -> nn.Embedding | None:
     """Return the input embedding of the outermost Transformers model below `module`."""
     for part in module.modules():
         if hasattr(part, "get_input_embeddings"):
-            table = part.get_input_embeddings()
+            table: Any = part.get_input_embeddings()  # type: ignore[operator]
             return table if type(table) is nn.Embedding else None
     return None

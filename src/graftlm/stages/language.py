@@ -29,7 +29,7 @@ def scripts(texts: list[str]) -> Counter[str]:
 
 
 def check_language(rows: Rows, roles: list[str], card: Card, tokenizer: Any) -> list[Finding]:
-    """Warn where a fifth of the letters are of a script that the base model was not made for, or 5 % of tokens unknown."""
+    """Warn where a fifth of the letters are of a script foreign to the base model, or 5 % of the tokens unknown."""
     if not card.languages and card.pretrained is False:
         return []
     step = max(1, len(rows) // SAMPLE)
@@ -48,8 +48,8 @@ def check_language(rows: Rows, roles: list[str], card: Card, tokenizer: Any) -> 
             Finding(
                 "warning",
                 "language",
-                f"{share:.0%} of the letters are {script}, but '{card.name}' was trained on text in: {languages}. Do not "
-                "expect much of the transfer; a base model of that language will do better (--base).",
+                f"{share:.0%} of the letters are {script}, but '{card.name}' was trained on text in: {languages}. Do "
+                "not expect much of the transfer; a base model of that language will do better (--base).",
                 len(texts),
             )
         )

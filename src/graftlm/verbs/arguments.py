@@ -69,7 +69,7 @@ def recipe_of(
             _data(tree, given, name, flags.pop(name))
     odd = sorted(set(flags) - set(PLACES))
     if odd:
-        raise UserError(f"There is no argument '{odd[0]}'. Anything in a recipe can be set with settings={{'path': value}}.")
+        raise UserError(f"There is no argument '{odd[0]}'. Set anything in a recipe with settings={{'path': value}}.")
     if task is not None:
         tree["task"] = _plugin(task)
     if base is not None:

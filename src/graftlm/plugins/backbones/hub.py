@@ -52,8 +52,8 @@ class Hub(Backbone):
         from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
         ways = (
-            "Ways out: check the spelling; name a folder with --base FOLDER; use the embedded model with --base minilm; "
-            "or download it elsewhere with `hf download` and copy the folder here."
+            "Ways out: check the spelling; name a folder with --base FOLDER; use an embedded model "
+            "(graft list backbone); or fetch it elsewhere with `hf download` and copy the folder here."
         )
         if os.environ.get("HF_HUB_OFFLINE") in ("1", "ON", "YES", "TRUE"):
             raise UserError(f"The model '{self.model}' is not in the local cache, and HF_HUB_OFFLINE is set. {ways}")

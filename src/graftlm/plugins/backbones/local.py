@@ -29,7 +29,7 @@ class Local(Backbone):
         if not (folder / "config.json").is_file():
             held = listing(sorted(f.name for f in folder.iterdir())) or "nothing"
             raise UserError(
-                f"'{self.path}' is not a model: expected config.json, model.safetensors and a tokenizer; it holds {held}."
+                f"'{self.path}' is no model: expected config.json, model.safetensors and a tokenizer; it holds {held}."
             )
         return from_folder(folder, name=folder.resolve().name, limit=self.max_length)
 
@@ -44,4 +44,3 @@ class Local(Backbone):
     def named(cls, name: str) -> dict[str, Any]:
         """Return the fields for `--base NAME`."""
         return {"path": name}
-

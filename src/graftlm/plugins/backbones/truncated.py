@@ -57,7 +57,7 @@ class Truncated(Backbone):
         def build(auto_model: str, **changes: Any) -> nn.Module:
             from torch import nn
 
-            model = base.build(auto_model, **changes)
+            model: Any = base.build(auto_model, **changes)
             inner = getattr(model, model.base_model_prefix, model)
             holder, _, name = path.rpartition(".")
             parent = inner.get_submodule(holder) if holder else inner
@@ -68,7 +68,7 @@ class Truncated(Backbone):
                     setattr(model.config, key, len(kept))
             if getattr(model.config, "layer_types", None):
                 model.config.layer_types = [model.config.layer_types[n] for n in kept]
-            return model
+            return model  # type: ignore[no-any-return]
 
         return Base(base.tokenizer, config, card, build)
 

@@ -47,7 +47,7 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
                 "id2label": dict(enumerate(space.labels)),
                 "label2id": {label: number for number, label in enumerate(space.labels)},
             }
-        native = base.build(task.auto_model, **changes)
+        native: Any = base.build(task.auto_model, **changes)
     native.config.pad_token_id = tokenizer.pad_token_id
     return Model(native, tokenizer, base.card, "native", native.base_model_prefix, _head(native), task.auto_model)
 

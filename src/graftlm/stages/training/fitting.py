@@ -123,7 +123,7 @@ def fit(
         job = Job(
             model, task, space, data, chosen, adaptations, wanted.losses,
             augmented=bool(wanted.augmentations),
-            other_text=any(part.other_text for part in (*wanted.methods, *wanted.losses)),
+            other_text=any(m.other_text for m in wanted.methods) or any(one.other_text for one in wanted.losses),
             judge=judge,
             best=best,
             stop=stop,

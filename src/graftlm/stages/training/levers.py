@@ -54,7 +54,9 @@ class Levers:
         from transformers.masking_utils import eager_mask
 
         module = self.model.module
-        holders = [part for part in module.modules() if hasattr(part, "config") and hasattr(part, "base_model_prefix")]
+        holders: list[Any] = [
+            part for part in module.modules() if hasattr(part, "config") and hasattr(part, "base_model_prefix")
+        ]
         if not holders:
             return
         own = holders[0].config._attn_implementation

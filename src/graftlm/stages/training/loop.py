@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graftlm.contracts.loss import Look, Loss
-from graftlm.contracts.method import Adaptation
+from graftlm.contracts.method import Adaptation, Inner
 from graftlm.contracts.model import Model
 from graftlm.contracts.progress import Progress
 from graftlm.contracts.task import Task
@@ -89,7 +89,7 @@ class Loop:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.forward = self._distributed()
-        self.gradient = self._gradient
+        self.gradient: Inner = self._gradient
         for adaptation in reversed(job.adaptations):
             if adaptation.wrap is not None:
                 self.gradient = adaptation.wrap(self.gradient)
@@ -168,7 +168,7 @@ class Loop:
         self.prefix = prefix
         log.note(f"frozen prefix: the outputs of {depth} blocks are computed once and replayed")
 
-    def _inputs(self, rows: Sequence[int]) -> dict[str, Tensor]:
+    def _inputs(self, rows: Any) -> dict[str, Tensor]:
         batch = self.job.data.packed.batch(rows, self.pad, self.model.tokenizer.padding_side)
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
@@ -376,8 +376,8 @@ def train(
             loop.stepping += time.monotonic() - started
             if losses[-1] != losses[-1] or losses[-1] in (float("inf"), float("-inf")):
                 raise UserError(
-                    f"The loss became {losses[-1]} at step {loop.step} (peak learning rate {job.plan.rate:g}). Lower it "
-                    "(--set train.optimizer.rate=...), or use --set train.precision=fp32."
+                    f"The loss became {losses[-1]} at step {loop.step} (peak learning rate {job.plan.rate:g}). Lower "
+                    "it (--set train.optimizer.rate=...), or use --set train.precision=fp32."
                 )
             score = loop.judge() if loop.step % every == 0 or loop.over() else None
             best = score is not None and loop.better(score)

@@ -42,7 +42,8 @@ def take_snapshot(loop: Loop) -> dict[str, Any]:
         for number, state in enumerate(torch.cuda.get_rng_state_all()):
             tensors[f"{RANDOM}cuda.{number}"] = state
     version, words, gauss = random.getstate()
-    name, keys, *rest = np.random.get_state(legacy=True)
+    numpy_state: Any = np.random.get_state(legacy=True)
+    name, keys, *rest = numpy_state
     tensors[f"{RANDOM}numpy"] = torch.from_numpy(keys.astype(np.int64))
     facts = {
         "step": loop.step,
