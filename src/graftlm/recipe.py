@@ -26,12 +26,15 @@ from graftlm.contracts.reference import (
 )
 from graftlm.core import hashing, registry
 from graftlm.core.errors import RecipeError, listing, near
+from graftlm.core.plugin import Plugin
 
 
 class Section(BaseModel):
     """Base of the recipe's sections."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 def _seconds(given: Any) -> Any:
@@ -185,17 +188,38 @@ class Recipe(Section):
 
 
 def build(tree: Mapping[str, Any]) -> Recipe:
-    """Build a recipe from a plain tree.
+    """Build a recipe from a plain tree; a mapping without `use` changes the plug-in that is the default there.
 
     Raises:
         RecipeError: the tree has faults; the message lists all of them.
     """
     try:
-        return Recipe.model_validate(tree)
+        return Recipe.model_validate(_named(tree, Recipe))
     except ValidationError as fault:
         lines = [f"  {n}. {_sentence(item)}" for n, item in enumerate(fault.errors(), 1)]
         count = f"{len(lines)} faults" if len(lines) > 1 else "a fault"
         raise RecipeError(f"The recipe has {count}:\n" + "\n".join(lines)) from None
+
+
+def _named(tree: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Return the tree with `use` put into each mapping that only sets fields of a default plug-in."""
+    named = dict(tree)
+    for key, field in model.model_fields.items():
+        value, default = named.get(key), field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel) and isinstance(value, Mapping):
+            if isinstance(default, Plugin):
+                named[key] = _like(default, value)
+            else:
+                named[key] = _named(value, type(default))
+        elif isinstance(default, list) and isinstance(value, list | Mapping):
+            given = list(value) if isinstance(value, list) else [value]
+            named[key] = [_like(one, other) for one, other in zip(default, given, strict=False)] + given[len(default) :]
+    return named
+
+
+def _like(default: Any, given: Any) -> Any:
+    """Return what was given, with the name of the default plug-in where it has none."""
+    return {"use": default.name(), **given} if isinstance(given, Mapping) and "use" not in given else given
 
 
 def _sentence(item: Any) -> str:
@@ -230,6 +254,8 @@ def read(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"There is no recipe '{path}'.") from None
+    except OSError as fault:
+        raise RecipeError(f"The recipe '{path}' cannot be read: {fault.strerror or fault}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         raise RecipeError(f"'{path}' is not YAML: {' '.join(str(fault).split())}") from None
     if not isinstance(tree, dict):
@@ -267,7 +293,9 @@ def put(tree: dict[str, Any], path: str, value: Any) -> None:
         if last:
             here[key] = value
             return
-        if isinstance(here[key], str):
+        if parts[depth + 1].isdigit() and isinstance(here[key], str | dict):
+            here[key] = [here[key]]  # a single plug-in stands for a list of one
+        elif isinstance(here[key], str):
             here[key] = {"use": here[key]}
         here = here[key]
 

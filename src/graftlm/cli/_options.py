@@ -44,3 +44,8 @@ def options(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[[Comm
         return command
 
     return add
+
+
+def given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that stood on the command line: what did not must not win over a recipe file."""
+    return {key: value for key, value in arguments.items() if value is not None and value is not False and value != ()}

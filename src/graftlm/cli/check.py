@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from graftlm.cli._options import DATA, options
+from graftlm.cli._options import DATA, given, options
 
 
 @click.command()
@@ -24,7 +24,7 @@ def command(data: str, tokens: bool, as_json: bool, **arguments: Any) -> None:
     from graftlm.stages.checking import raise_for
     from graftlm.verbs.checking import check
 
-    found = check(data, tokens=tokens, **{key: value for key, value in arguments.items() if value not in ((), None)})
+    found = check(data, tokens=tokens, **given(arguments))
     if as_json:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
     else:

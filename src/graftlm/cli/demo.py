@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from graftlm.cli._options import TRAINING, options
+from graftlm.cli._options import TRAINING, given, options
 
 
 @click.command()
@@ -19,4 +19,4 @@ def command(as_json: bool, **arguments: Any) -> None:
     from graftlm.cli.fit import finish
     from graftlm.verbs.demonstrating import demo
 
-    finish(demo(watch=Screen(), **{key: value for key, value in arguments.items() if value not in ((), None)}), as_json)
+    finish(demo(watch=Screen(), **given(arguments)), as_json)

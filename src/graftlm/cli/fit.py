@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from graftlm.cli._options import DATA, TRAINING, options
+from graftlm.cli._options import DATA, TRAINING, given, options
 
 
 @click.command()
@@ -28,7 +28,7 @@ def command(data: str, as_json: bool, **arguments: Any) -> None:
     from graftlm.cli._watch import Screen
     from graftlm.verbs.fitting import fit
 
-    run = fit(data, watch=Screen(), **{key: value for key, value in arguments.items() if value not in ((), None)})
+    run = fit(data, watch=Screen(), **given(arguments))
     finish(run, as_json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def recipe_of(
     if isinstance(data, Recipe):
         tree = data.as_json()
     elif isinstance(data, Mapping) and not _is_rows(data):
-        tree = {key: value for key, value in data.items()}
+        tree = copy.deepcopy(dict(data))  # flags are put into it, and the caller's own stays as it is
     elif isinstance(data, str | Path) and str(data).lower().endswith(RECIPE_ENDINGS):
         tree = recipes.read(Path(data))
     elif data is not None:
@@ -83,7 +84,7 @@ def recipe_of(
         for role, column in pairs:
             recipes.put(tree, f"data.columns.{role}", column)
     for flag, value in flags.items():
-        if value is not None and value is not False and value != ():
+        if value is not None and value != ():
             recipes.put(tree, PLACES[flag], list(value) if isinstance(value, tuple) else value)
     if baselines:
         recipes.put(tree, "evaluate.baselines", _baselines(tree, baselines))
@@ -141,5 +142,11 @@ def _baselines(tree: Mapping[str, Any], asked: Any) -> Any:
     names = _many(asked)
     if names in (["auto"], ["none"]):
         return names[0]
-    task = registry.make("task", tree.get("task") or Recipe.model_fields["task"].get_default(call_default_factory=True))
+    if names[0] == "none":
+        return names[1:]
+    given = tree.get("task") or Recipe.model_fields["task"].get_default(call_default_factory=True)
+    try:
+        task = registry.make("task", given)
+    except ValueError:  # told with all other faults, when the recipe is built
+        return names
     return [*task.baselines, *(name for name in names if name not in task.baselines)]  # type: ignore[attr-defined]
