@@ -16,8 +16,8 @@ from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.progress import Progress
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.values import Answer, Finding, Score, Space
-from graftlm.core import environment, files, log, registry
-from graftlm.core.errors import GateMissed, UserError
+from graftlm.core import environment, files, hashing, log, registry
+from graftlm.core.errors import GateMissed, Interrupted
 from graftlm.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from graftlm.stages.evaluating import Contender, OwnMetric
     from graftlm.stages.training.features import Features
     from graftlm.stages.training.fitting import Trained
-
-FRESH, PLAIN = "scratch", "full"
-"""What the baseline from random weights is made of: same architecture, every parameter trained."""
 
 
 class Watcher(Protocol):
@@ -97,6 +94,7 @@ class Checked:
     findings: tuple[Finding, ...]
     counts: Mapping[str, Any]
     limit: int | None
+    base: Base | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what data.json keeps."""
@@ -108,17 +106,25 @@ class Checked:
         }
 
 
-def check(recipe: Recipe, given: Mapping[str, Any] | None = None, *, base: Base | None = None) -> Checked:
-    """Read and check the data of a recipe; with an opened base, token lengths and language too.
+def check(
+    recipe: Recipe, given: Mapping[str, Any] | None = None, *, opened: Callable[[], Base] | None = None
+) -> Checked:
+    """Read and check the data of a recipe; with a base model, token lengths and language too.
+
+    `opened()` opens the base model: it is called once the data can be read and the task can use them.
 
     Raises:
-        DataError: the data cannot be read.
+        DataError: the data cannot be read, or the task cannot use them and there is a base model to open.
     """
     from graftlm.stages import checking, reading
     from graftlm.stages.language import check_language
 
     task = recipe.task
     dataset = reading.read(recipe.data, task, given, seed=recipe.train.seed)
+    base = None
+    if opened is not None:
+        checking.raise_for([*dataset.findings, *task.check(dict(dataset.splits))])
+        base = opened()
     limit = base.card.limit if base else None
     lengths = None
     if base is not None:
@@ -135,7 +141,7 @@ def check(recipe: Recipe, given: Mapping[str, Any] | None = None, *, base: Base 
     if base is not None:
         roles = [role.name for role in task.roles if role.kind == "text"]
         findings += tuple(check_language(found.dataset.train, roles, base.card, base.tokenizer))
-    return Checked(found.dataset, findings, found.counts, limit)
+    return Checked(found.dataset, findings, found.counts, limit, base)
 
 
 def fit(
@@ -162,29 +168,30 @@ def fit(
     environment.settle()
     named: list[Any] = [*recipe.evaluate.metrics, *own_metrics]
     own = [own_metric(metric) for metric in named]
-    folder = run_folder.prepare(recipe, resume=resume)
-    if (folder / run_folder.METRICS).is_file():
-        raise UserError(f"The run in '{folder}' is finished; there is nothing to resume. See {folder / 'report.html'}.")
+    folder = run_folder.examine(recipe, resume=resume)
     work = _Work(recipe, folder, watch or Nobody(), resume)
     work.stage("read")
-    base = recipe.backbone.open()
-    checked = check(recipe, given, base=base)
-    files.write_json(
-        folder / "data.json",
-        checked.as_json(),
-    )
+    checked = check(recipe, given, opened=recipe.backbone.open)
     checking.raise_for(checked.findings)
+    # made only now, so that a wrong path or a fault in the data leaves no folder in the way of the next try
+    run_folder.prepare(recipe, folder)
+    files.write_json(folder / "data.json", checked.as_json())
     for finding in checked.findings:
         if finding.level == "warning":
             log.warn(finding.message)
-    run = _fit(work, base, checked, own)
+    try:
+        run = _fit(work, checked, own)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        said = str(stop) or "Stopped."
+        raise Interrupted(f"{said} Go on with the same command and: --out {folder} --resume") from None
     if recipe.evaluate.require_gain and (run.verdict is None or run.verdict.verdict != "helped"):
         said = run.verdict.sentence if run.verdict else "there is no baseline to compare with."
         raise GateMissed(f"evaluate.require_gain: {said} The run lies in '{folder}'.")
     return run
 
 
-def _fit(work: _Work, base: Base, checked: Checked, own: Sequence[OwnMetric]) -> Run:
+def _fit(work: _Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
+    from graftlm.contracts.pretrained import from_config
     from graftlm.prediction import Predictor
     from graftlm.stages.training.assembling import assemble
     from graftlm.stages.training.encoding import hold
@@ -194,6 +201,7 @@ def _fit(work: _Work, base: Base, checked: Checked, own: Sequence[OwnMetric]) ->
 
     recipe, task, splits = work.recipe, work.recipe.task, checked.dataset.splits
     section, rows, valid = recipe.train, splits["train"], splits.get("valid")
+    base = checked.base or recipe.backbone.open()
     limit = checked.limit or base.card.limit
     work.stage("load")
     space = task.space(rows)
@@ -211,13 +219,17 @@ def _fit(work: _Work, base: Base, checked: Checked, own: Sequence[OwnMetric]) ->
         value = primary.compute(task.grade(answers, held.examples, space))  # type: ignore[union-attr]
         return Score(value, n=len(answers), higher_is_better=primary.higher_is_better)
 
+    mark = hashing.of_value([recipe.fingerprint(), checked.dataset.fingerprints()])
+
     def scratch() -> Callable[[Rows], Sequence[Answer]]:
-        fresh = registry.make("backbone", {"use": FRESH, "like": recipe.backbone, "seed": section.seed})
-        plain = [registry.make("method", {"use": PLAIN, "head": "random"})]
-        other = dataclasses.replace(wanted, backbone=fresh, methods=plain, losses=(), augmentations=())
+        card = base.card
+        facts: dict[str, Any] = {"pooling": card.pooling, "languages": card.languages}
+        fresh = from_config(base.config, base.tokenizer, name=f"random {card.name}", seed=section.seed, **facts)
+        # every parameter trains: the recipe's default method, whatever the run itself uses
+        other = dataclasses.replace(wanted, methods=Recipe().methods, losses=(), augmentations=())
         trained = train(
-            other, fresh.open(), space, rows, limit=limit, probe=lambda: None, judge=judge if held else None,
-            folder=work.folder / "scratch", watch=work.watch.progress,
+            other, fresh, space, rows, limit=limit, probe=lambda: None, judge=judge if held else None,
+            folder=work.folder / "scratch", resume=work.resume, fingerprint=mark, watch=work.watch.progress,
         )  # fmt: skip
         predictor = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
         return lambda asked: predictor.answers(asked.examples())
@@ -230,7 +242,7 @@ def _fit(work: _Work, base: Base, checked: Checked, own: Sequence[OwnMetric]) ->
     }  # fmt: skip
     trained: Trained = train(
         wanted, base, space, rows, judge=judge if held else None, folder=work.folder, resume=work.resume,
-        fingerprint=recipe.fingerprint(), **options,
+        fingerprint=mark, **options,
     )  # fmt: skip
     if section.refit and valid is not None and not trained.solved:
         work.stage("refit")
@@ -241,8 +253,6 @@ def _fit(work: _Work, base: Base, checked: Checked, own: Sequence[OwnMetric]) ->
 
 def _joined(first: Rows, second: Rows) -> Rows:
     import pyarrow as pa
-
-    from graftlm.core import hashing
 
     names = [name for name in first.table.column_names if name in second.table.column_names]
     table = pa.concat_tables([first.table.select(names), second.table.select(names)])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-WINDOW = 50
+WINDOW = 100
 """Batches in one shuffled window that is sorted by length: large enough for almost no padding, small
-enough that a batch still mixes rows from the whole set (the usual value of length-grouped samplers)."""
+enough that batches of one length differ from epoch to epoch."""
 
 
 def batches(lengths: np.ndarray, size: int, rng: np.random.Generator, *, bucket: bool = True) -> list[np.ndarray]:
     """Return one epoch's batches of row numbers, each row exactly once.
 
-    With `bucket`, rows are shuffled, cut into windows of 50 batches, sorted by length inside each
+    With `bucket`, rows are shuffled, cut into windows of 100 batches, sorted by length inside each
     window and cut into batches, whose order is shuffled again; the batch with the longest rows comes
     first, so that memory runs out at once if it does at all.
     """

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from graftlm.core import files
 from graftlm.core.errors import UserError, listing
 from graftlm.recipe import Recipe
 
-RECIPE, FINGERPRINT, METRICS = "recipe.yaml", ".fingerprint", "metrics.json"
+RECIPE, FINGERPRINT, METRICS, DATA = "recipe.yaml", ".fingerprint", "metrics.json", "data.json"
 
 
-def prepare(recipe: Recipe, *, resume: bool) -> Path:
-    """Make the run's folder and write the filled-in recipe into it.
+def examine(recipe: Recipe, *, resume: bool) -> Path:
+    """Return the run's folder, which may be used: nothing is made yet.
 
     Raises:
-        UserError: the folder holds something already and `resume` is not set, or it is another recipe's.
+        UserError: the folder holds something already and `resume` is not set, it is another recipe's, or
+            the run in it is finished.
     """
+    if resume and not recipe.out:
+        raise UserError("--resume needs the folder of the run to go on with: name it with --out.")
     folder = Path(recipe.out) if recipe.out else _fresh(recipe)
     mark = recipe.fingerprint()
     if folder.exists() and not folder.is_dir():
@@ -42,13 +46,43 @@ def prepare(recipe: Recipe, *, resume: bool) -> Path:
                 f"'{folder}' cannot be resumed with another recipe; changed: {changed}. Take the change back, or start "
                 "a new run with --out."
             )
+        if (folder / METRICS).is_file():
+            page = folder / "report.html"
+            raise UserError(f"The run in '{folder}' is finished; there is nothing to resume. See {page}.")
+    return folder
+
+
+def prepare(recipe: Recipe, folder: Path) -> None:
+    """Make the run's folder and write the filled-in recipe into it.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    mark = recipe.fingerprint()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.write_text(folder / RECIPE, recipe.as_yaml())
         files.write_text(folder / FINGERPRINT, mark + "\n")
     except OSError as fault:
         raise UserError(f"The output folder '{folder}' cannot be written: {fault.strerror or fault}.") from None
-    return folder
+
+
+def same_data(folder: Path, fingerprints: Mapping[str, str]) -> None:
+    """Refuse to go on with other data than those that the run began with.
+
+    Raises:
+        UserError: a split has another fingerprint than data.json tells.
+    """
+    known = folder / DATA
+    if not known.is_file():
+        return
+    before = json.loads(known.read_text(encoding="utf-8")).get("fingerprints", {})
+    changed = sorted(name for name in {*before, *fingerprints} if before.get(name) != fingerprints.get(name))
+    if changed:
+        raise UserError(
+            f"'{folder}' cannot be resumed: the rows of {listing(changed)} are not those that it began with. Put the "
+            "data back as they were, or start a new run with --out."
+        )
 
 
 def _fresh(recipe: Recipe) -> Path:

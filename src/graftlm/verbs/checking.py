@@ -18,5 +18,4 @@ def check(data: Any, *, tokens: bool = False, **arguments: Any) -> Checked:
     """
     environment.settle()
     recipe, given = recipe_of(data, **arguments)
-    base = recipe.backbone.open() if tokens else None
-    return pipeline.check(recipe, given, base=base)
+    return pipeline.check(recipe, given, opened=recipe.backbone.open if tokens else None)

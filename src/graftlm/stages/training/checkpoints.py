@@ -45,15 +45,21 @@ class Checkpoints:
         return sorted(found)
 
     def newest(self) -> int | None:
-        """Return the newest complete checkpoint that passes its manifest; damaged ones are named and passed over."""
+        """Return the newest complete checkpoint that passes its manifest.
+
+        Damaged ones are named and set aside under another name: a run that goes on before them must not
+        take them for its newest.
+        """
         for step in reversed(self.steps()):
             try:
                 self.verify(step)
             except BundleError as fault:
-                log.warn(f"{fault} It is passed over.")
-            else:
-                return step
-        return None
+                aside = self.folder / f"damaged-{step:08d}"
+                shutil.rmtree(aside, ignore_errors=True)
+                self._path(step).rename(aside)
+                log.warn(f"{fault} It is passed over, and kept as '{aside}'.")
+        steps = self.steps()
+        return steps[-1] if steps else None
 
     def best_step(self) -> int | None:
         """Return the step of the best checkpoint, None where nothing was scored yet."""

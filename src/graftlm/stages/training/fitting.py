@@ -112,7 +112,11 @@ def fit(
         log.note(reason)
     store = Checkpoints(folder / "checkpoints", section.keep) if folder else None
     accelerator = _accelerator(section, folder)
-    newest = store.newest() if store and resume else None
+    newest = None
+    if store is not None and resume:
+        newest = store.newest()
+    elif store is not None:
+        store.clear()
     trained = Trained(model, chosen.epochs, chosen.steps, False, facts={"truncated": data.truncated})
 
     def best() -> Any:
@@ -131,8 +135,13 @@ def fit(
         saved = time.monotonic()
         snapshot = store.load(newest) if store and newest is not None else None
         if snapshot is not None:
+            if snapshot["facts"].get("fingerprint") != fingerprint:
+                raise UserError(
+                    f"The checkpoint at step {newest} in '{folder}' was made with another recipe or other data; it "
+                    "cannot be resumed. Put the data back as they were, or start a new run with --out."
+                )
             log.note(f"resumed at step {newest}")
-            trained.history = list(snapshot["facts"].get("history", []))
+            _recall(trained, snapshot["facts"])
         for progress in train(job, section, accelerator, snapshot):
             _note(trained, progress)
             accelerator.log(_figures(progress), step=progress.step)
@@ -140,7 +149,7 @@ def fit(
             if store is not None and due and not (progress.last and progress.score is None):
                 began = time.monotonic()
                 state = progress.snapshot() if progress.snapshot else {}
-                state = {**state, "facts": {**state["facts"], "history": trained.history}}
+                state = {**state, "facts": {**state["facts"], "history": trained.history, "timing": trained.timing}}
                 store.save(progress.step, state, fingerprint=fingerprint, best=progress.best)
                 saved = time.monotonic()
                 trained.timing["saving"] = trained.timing.get("saving", 0.0) + saved - began
@@ -148,8 +157,7 @@ def fit(
                 trained.epochs = progress.epoch
             watch(progress)
             if stop() and not progress.last:
-                where = f" Go on with: graft fit ... --out {folder} --resume" if folder else ""
-                raise Interrupted(f"Stopped by {stop.asked} at step {progress.step} of {progress.steps}.{where}")
+                raise Interrupted(f"Stopped by {stop.asked} at step {progress.step} of {progress.steps}.")
     accelerator.end_training()
     return trained
 
@@ -216,11 +224,21 @@ def _figures(progress: Progress) -> dict[str, float]:
     return figures | ({"score": progress.score.value} if progress.score else {})
 
 
+def _recall(trained: Trained, facts: dict[str, Any]) -> None:
+    """Take over what the run told before it was stopped."""
+    trained.history = list(facts.get("history", []))
+    trained.timing = dict(facts.get("timing", {}))
+    trained.steps = facts["step"]
+    for entry in trained.history:
+        if entry["best"]:
+            trained.epochs = entry["epoch"]
+
+
 def _note(trained: Trained, progress: Progress) -> None:
     trained.history.append(
         {
             "step": progress.step,
-            "epoch": round(progress.epoch, 4),
+            "epoch": progress.epoch,
             "loss": progress.loss,
             "rate": progress.rate,
             "score": progress.score.value if progress.score else None,
