@@ -173,6 +173,7 @@ def fit(
     work.stage("read")
     checked = check(recipe, given, opened=recipe.backbone.open)
     checking.raise_for(checked.findings)
+    run_folder.same_data(folder, checked.dataset.fingerprints())
     # made only now, so that a wrong path or a fault in the data leaves no folder in the way of the next try
     run_folder.prepare(recipe, folder)
     files.write_json(folder / "data.json", checked.as_json())
