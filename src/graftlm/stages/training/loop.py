@@ -238,7 +238,7 @@ class Loop:
         def run() -> Outputs:
             out = self._call(batch.inputs, **asked)
             return Outputs(
-                out.logits,
+                out.logits.float(),  # losses are sums over rows: not in bf16
                 getattr(out, "hidden_states", None),
                 getattr(out, "attentions", None),
                 getattr(out, "pooled", None),
