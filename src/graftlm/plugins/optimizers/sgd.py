@@ -36,8 +36,12 @@ class SGD(Optimizer):
         return self
 
     def typical_rate(self) -> float:
-        """Return 100: a raw gradient is far smaller than AdamW's normalised step."""
-        return 100.0
+        """Return 500: a raw gradient is far smaller than AdamW's normalised step.
+
+        One short run each of the embedded model on 800 rows of Banking77 (2 epochs, random head, one seed,
+        validation accuracy): factor 100 gave 36.8 %, 500 gave 65.0 %; AdamW at its own rate 51.2 %.
+        """
+        return 500.0
 
     def build(self, groups: Iterable[dict[str, Any]], rate: float) -> TorchOptimizer:
         """Return torch's SGD."""
