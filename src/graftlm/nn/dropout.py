@@ -31,16 +31,24 @@ class MaskTape:
         """Start the stream of a step; `part` tells processes and micro-batches apart."""
         if step // STEPS != self.drawn:
             self.drawn = step // STEPS
-            self.tapes: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
+            self.tapes: dict[tuple[int, int, torch.dtype, torch.device], Tensor] = {}
         self.offsets = random.Random(f"{self.seed}:{step}:{part}")  # noqa: S311
+
+    def __deepcopy__(self, memo: dict[int, object]) -> MaskTape:
+        """Return the tape itself: copies of a model, made to judge it, draw no masks."""
+        return self
 
     def mask(self, like: Tensor, probability: float) -> Tensor:
         """Return a mask of the shape and type of `like`: 0 with the probability, else 1 / (1 - p)."""
         threshold, count = round(probability * 256), like.numel()
-        key = (threshold, like.dtype, like.device)
+        size = SHORTEST
+        while size < 2 * count:
+            size *= 2
+        # the size is part of the key: what a mask holds must not depend on which larger ones came before it
+        key = (threshold, size, like.dtype, like.device)
         tape = self.tapes.get(key)
-        if tape is None or len(tape) < 2 * count:
-            tape = self.tapes[key] = self._draw(threshold, max(SHORTEST, 4 * count), like)
+        if tape is None:
+            tape = self.tapes[key] = self._draw(threshold, size, like)
         # offsets in whole cache lines, so that slices stay aligned
         start = 64 * self.offsets.randrange((len(tape) - count) // 64 + 1)
         return tape[start : start + count].view(like.shape)
