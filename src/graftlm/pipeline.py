@@ -235,7 +235,6 @@ def _fit(work: _Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
         predictor = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
         return lambda asked: predictor.answers(asked.examples())
 
-    work.stage("baselines")
     contenders = _baselines(work, splits, space, features, scratch, own)
     work.stage("train")
     options: dict[str, Any] = {
@@ -282,7 +281,7 @@ def _baselines(
     )
     found = {}
     for baseline in chosen:
-        began = time.monotonic()
+        work.stage(f"baseline {baseline.name()}")
         fitted = baseline.fit(rows, setting)
         scores = {}
         for split in ("valid", "test"):
@@ -293,7 +292,6 @@ def _baselines(
                     resamples=recipe.evaluate.resamples, seed=recipe.train.seed, own_metrics=own,
                 )  # fmt: skip
         found[baseline.name()] = Contender(scores, baseline.pretrained)
-        work.seconds[f"baseline {baseline.name()}"] = time.monotonic() - began
     return found
 
 
