@@ -22,12 +22,23 @@ MEMORY_LIMIT = 1 << 30
 
 
 class _Replay(nn.Module):
-    """Returns the stored states of the batch instead of computing them."""
+    """Returns the stored states of the batch instead of computing them.
 
-    def __init__(self, as_tuple: bool) -> None:
+    What the model asks a block for (its kind of attention, say) is answered by the block that it stands for.
+    """
+
+    def __init__(self, block: nn.Module, as_tuple: bool) -> None:
         super().__init__()
+        self.__dict__["block"] = block  # beside the modules: its parameters are not part of the model now
         self.as_tuple = as_tuple
         self.states: Tensor | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a part of this module, or what the block has under the name."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.__dict__["block"], name)
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
         out = hidden_states if self.states is None else self.states
@@ -79,7 +90,7 @@ class FrozenPrefix:
 
     def swap_in(self) -> None:
         """Put the replaying blocks in place of the frozen ones."""
-        self.replays = [_Replay(self.as_tuple) for _ in self.paths]
+        self.replays = [_Replay(block, self.as_tuple) for block in self.originals]
         self._place(self.replays)
 
     def swap_out(self) -> None:
