@@ -18,7 +18,8 @@ class Card:
     """What is known about a base model.
 
     `blocks` and `embeddings` are module paths inside the base model, in the order of the forward
-    pass; `pooling` is what the checkpoint declares ("mean", "cls", "max") or None; `limit` the
+    pass, `before` what else the states pass ahead of the first block (a table of positions of its own, say);
+    `pooling` is what the checkpoint declares ("mean", "cls", "max") or None; `limit` the
     longest input in tokens; `prefix_cacheable` tells whether frozen lower blocks may be replaced by
     their stored outputs.
     """
@@ -37,6 +38,7 @@ class Card:
     hub_id: str | None = None
     languages: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,3 +37,8 @@ class Model:
     def embeddings(self) -> str:
         """Return the path of the embeddings inside `module`."""
         return f"{self.base}.{self.card.embeddings}"
+
+    @property
+    def before(self) -> list[str]:
+        """Return the paths inside `module` of everything that the states pass ahead of the first block."""
+        return [self.embeddings, *(f"{self.base}.{path}" for path in self.card.before)]

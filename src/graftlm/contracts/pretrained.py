@@ -31,11 +31,16 @@ LAYOUTS = {
     "t5": ("encoder.block", "shared", False),
     "albert": ("encoder.albert_layer_groups", "embeddings", False),
 }
+# Modules beside the embeddings that the states pass before the first block.
+BEFORE = {"gpt2": ("wpe", "drop"), "albert": ("encoder.embedding_hidden_mapping_in",)}
 FALLBACK_LIMIT = 512
+ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 
 
 def count_blocks(config: Any) -> int:
     """Return the number of blocks that a configuration describes."""
+    if config.model_type == "albert":
+        return int(config.num_hidden_groups)
     for name in ("num_hidden_layers", "n_layer", "num_layers", "n_layers"):
         value = getattr(config, name, None)
         if isinstance(value, int):
@@ -58,6 +63,9 @@ def card_of(config: Any, *, name: str, limit: int | None = None, **facts: Any) -
     positions = getattr(config, "max_position_embeddings", None) or FALLBACK_LIMIT
     if config.model_type in ("roberta", "xlm-roberta"):
         positions -= 2  # positions start after the padding index
+    before = BEFORE.get(config.model_type, ())
+    if config.model_type == "electra" and config.embedding_size != config.hidden_size:
+        before = ("embeddings_project",)
     longest = min(positions, facts.pop("declared", None) or positions)
     return Card(
         name=name,
@@ -65,6 +73,7 @@ def card_of(config: Any, *, name: str, limit: int | None = None, **facts: Any) -
         width=int(config.hidden_size),
         blocks=tuple(f"{blocks}.{n}" for n in range(count_blocks(config))),
         embeddings=embeddings,
+        before=before,
         limit=min(longest, limit or longest),
         prefix_cacheable=cacheable,
         **facts,
@@ -80,8 +89,9 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
     from transformers import AutoConfig, AutoTokenizer
 
     settings = _json(folder / "config.json")
-    if "auto_map" in settings:
-        raise UserError(f"'{name}' wants to run its own code (auto_map in config.json), which is never done here.")
+    _refuse_code(name, "config.json", settings)
+    if (folder / "tokenizer_config.json").is_file():
+        _refuse_code(name, "tokenizer_config.json", _json(folder / "tokenizer_config.json"))
     if not list(folder.glob("*.safetensors")):
         raise UserError(
             f"'{name}' has no safetensors weights; pickled weights are never loaded. Convert it first, for instance "
@@ -126,6 +136,20 @@ def from_config(config: Any, tokenizer: Any, *, name: str, seed: int, limit: int
             return getattr(transformers, auto_model).from_config(changed, **module_options)  # type: ignore[no-any-return]
 
     return Base(tokenizer, config, card, build)
+
+
+def _refuse_code(name: str, file: str, settings: dict[str, Any]) -> None:
+    """Refuse settings that make a library fetch or run code: Transformers would ask at a prompt, or just do it."""
+    if "auto_map" in settings:
+        raise UserError(f"'{name}' wants to run its own code (auto_map in {file}), which is never done here.")
+    for key, value in settings.items():
+        if "attn_implementation" in key and not (isinstance(value, str | None) and value in ATTENTION):
+            raise UserError(
+                f"'{name}' names an attention of its own ({key} in {file}: {value!r}), which may fetch and run code and "
+                "is never done here."
+            )
+        if isinstance(value, dict):
+            _refuse_code(name, file, value)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Freeze(Method):
     def apply(self, model: Model, setting: Setting) -> Adaptation:
         """Freeze from below."""
         depth = 2 * len(model.blocks) // 3 if self.layers is None else self.layers
-        for path in [model.embeddings, *model.blocks[:depth]]:
+        for path in [*model.before, *model.blocks[:depth]]:
             model.module.get_submodule(path).requires_grad_(False)
         if self.head == "probe":
             start_head(model, setting)

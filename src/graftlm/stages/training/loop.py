@@ -182,8 +182,7 @@ class Loop:
         """Set training mode, and eval mode for what never changes."""
         self.module.train()
         if self.frozen:
-            self.module.get_submodule(self.model.embeddings).eval()
-            for path in self.model.blocks[: max(self.frozen)]:
+            for path in [*self.model.before, *self.model.blocks[: max(self.frozen)]]:
                 self.module.get_submodule(path).eval()
 
     def rows_of(self, step: int) -> Any:
