@@ -249,7 +249,8 @@ class Run:
         from accelerate import Accelerator
 
         from graftlm.recipe import TrainSection
-        from graftlm.stages.training.loop import Job, train
+        from graftlm.stages.training.job import Job
+        from graftlm.stages.training.loop import train
         from graftlm.stages.training.planning import Plan
 
         adaptations = [method.apply(self.model, self.setting) for method in self.methods]

@@ -145,8 +145,8 @@ def _refuse_code(name: str, file: str, settings: dict[str, Any]) -> None:
     for key, value in settings.items():
         if "attn_implementation" in key and not (isinstance(value, str | None) and value in ATTENTION):
             raise UserError(
-                f"'{name}' names an attention of its own ({key} in {file}: {value!r}), which may fetch and run code and "
-                "is never done here."
+                f"'{name}' names an attention of its own ({key} in {file}: {value!r}), which may fetch and run code; "
+                "that is never done here."
             )
         if isinstance(value, dict):
             _refuse_code(name, file, value)

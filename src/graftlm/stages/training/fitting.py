@@ -24,7 +24,8 @@ from graftlm.recipe import TrainSection
 from graftlm.stages.training.assembling import assemble
 from graftlm.stages.training.checkpoints import Checkpoints
 from graftlm.stages.training.encoding import encode
-from graftlm.stages.training.loop import Job, train
+from graftlm.stages.training.job import Job
+from graftlm.stages.training.loop import train
 from graftlm.stages.training.planning import plan
 from graftlm.stages.training.stopping import listening
 

@@ -32,9 +32,11 @@ def parameter_groups(
     }
     groups: dict[tuple[float, float], list[Any]] = {}
     named = [*model.module.named_parameters(), *(("", p) for p in states.parameters())]
+    seen: set[int] = set()
     for name, parameter in named:
-        if not parameter.requires_grad:
+        if not parameter.requires_grad or id(parameter) in seen:
             continue
+        seen.add(id(parameter))  # a run object may hold parameters of the model itself
         scale = 1.0
         for adaptation in adaptations:
             for prefix, factor in adaptation.rates.items():

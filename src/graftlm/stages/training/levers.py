@@ -47,6 +47,15 @@ class Levers:
         if swapped:
             self.undo.append(lambda: dropout.swap_out(swapped))
 
+    def attention_that_shows(self) -> None:
+        """Use the attention that returns its weights, which fused kernels never have."""
+        for part in self.model.module.modules():
+            config = getattr(part, "config", None)
+            if config is not None and hasattr(part, "base_model_prefix") and config._attn_implementation != "eager":
+                own = config._attn_implementation
+                config._attn_implementation = "eager"
+                self.undo.append(lambda config=config, own=own: setattr(config, "_attn_implementation", own))  # type: ignore[misc]
+
     def plain_attention(self, sample: dict[str, Tensor]) -> None:
         """Use plain attention with masks from the tape, if it gives what the model's own attention gives."""
         import torch
@@ -89,6 +98,7 @@ class Levers:
         """Put everything back, last swapped first."""
         while self.undo:
             self.undo.pop()()
+        self.tape.tapes.clear()
 
 
 def tied(module: Any) -> bool:

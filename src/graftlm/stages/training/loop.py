@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from graftlm.contracts.loss import Look, Loss
-from graftlm.contracts.method import Adaptation, Inner
-from graftlm.contracts.model import Model
+from graftlm.contracts.loss import Look
+from graftlm.contracts.method import Inner
 from graftlm.contracts.progress import Progress
-from graftlm.contracts.task import Task
-from graftlm.contracts.values import Batch, Outputs, Score, Space
+from graftlm.contracts.values import Batch, Outputs, Score
 from graftlm.core import log, seeds
 from graftlm.core.errors import UserError
 from graftlm.nn import ordering
@@ -23,10 +21,9 @@ from graftlm.nn import precision as formats
 from graftlm.nn.prefix import FrozenPrefix
 from graftlm.nn.schedules import multiplier
 from graftlm.recipe import TrainSection
-from graftlm.stages.training.encoding import Encoded
 from graftlm.stages.training.groups import parameter_groups
+from graftlm.stages.training.job import Job
 from graftlm.stages.training.levers import SHORT, Levers, tied
-from graftlm.stages.training.planning import Plan
 from graftlm.stages.training.snapshots import restore_snapshot, take_snapshot
 
 if TYPE_CHECKING:
@@ -34,29 +31,6 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 0.5
 """Seconds between two Progress values without an evaluation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What the loop trains: one model on one task's sequences, with what methods and losses asked for.
-
-    `judge(model)` scores the validation rows (None where there are none); `best()` returns the tensors
-    of the best checkpoint so far, which are loaded at the end, or None to keep the last ones; `stop()` asks
-    for a Progress after this very step.
-    """
-
-    model: Model
-    task: Task
-    space: Space
-    data: Encoded
-    plan: Plan
-    adaptations: Sequence[Adaptation] = ()
-    losses: Sequence[Loss] = ()
-    augmented: bool = False
-    other_text: bool = False
-    judge: Callable[[Model], Score] | None = None
-    best: Callable[[], Mapping[str, Tensor] | None] = field(default=lambda: None)
-    stop: Callable[[], bool] = field(default=lambda: False)
 
 
 class Loop:
@@ -81,7 +55,19 @@ class Loop:
         self.prefix: FrozenPrefix | None = None
         self.levers = Levers(job.model, seeds.child(section.seed, "dropout"))
         self.module.to(self.device)
-        self._pull_levers()
+        self.terms = [(loss, f"loss_{number}") for number, loss in enumerate(job.losses)]
+        for place, adaptation in enumerate(job.adaptations):
+            self.terms += [(term, f"term_{place}_{number}") for number, term in enumerate(adaptation.terms)]
+        self.needs = {need for loss, _ in self.terms for need in loss.needs}
+        try:
+            self._pull_levers()
+            self._prepare()
+        except BaseException:
+            self.levers.release()
+            raise
+
+    def _prepare(self) -> None:
+        job, section = self.job, self.section
         self.states = self._states()
         self.optimizer = section.optimizer.build(
             parameter_groups(self.model, job.adaptations, self.states, section.optimizer, job.plan.rate), job.plan.rate
@@ -108,12 +94,15 @@ class Loop:
             elif job.augmented or job.other_text:
                 reason = "other text than the training rows reaches the model"
             if reason is None:
-                ids = job.data.packed.vocabulary()
+                # with the padding, which trains as little in the full table, no batch has to look there
+                ids = np.union1d(job.data.packed.vocabulary(), [self.pad])
                 self.levers.working_vocabulary(ids)
             else:
                 log.note(f"working vocabulary: off, because {reason}")
+        if "attentions" in self.needs:
+            self.levers.attention_that_shows()
         if section.fast_dropout and on_cpu:
-            if float(self.lengths.mean()) <= SHORT and not any("attentions" in loss.needs for loss in job.losses):
+            if float(self.lengths.mean()) <= SHORT and "attentions" not in self.needs:
                 sample = job.data.packed.batch(self._sample(), self.pad, job.model.tokenizer.padding_side)
                 self.levers.plain_attention({k: v.to(self.device) for k, v in sample.items()})
             self.levers.fast_dropout()
@@ -128,10 +117,10 @@ class Loop:
         for number, adaptation in enumerate(self.job.adaptations):
             if adaptation.state is not None:
                 states[f"method_{number}"] = adaptation.state
-        for number, loss in enumerate(self.job.losses):
+        for loss, key in self.terms:
             state = loss.start(self.model, self.job.task, self.job.space)
             if state is not None:
-                states[f"loss_{number}"] = state
+                states[key] = state
         return states.to(self.device)
 
     def _distributed(self) -> Callable[..., Any]:
@@ -150,7 +139,7 @@ class Loop:
         if self.job.augmented:
             log.note("frozen prefix: not cached, augmentation changes the rows")
             return
-        if any(loss.needs & {"hidden_states", "attentions"} for loss in self.job.losses):
+        if self.needs & {"hidden_states", "attentions"}:
             log.note("frozen prefix: not cached, a loss looks at the states of all blocks")
             return
         prefix = FrozenPrefix(self.module, self.model.blocks, depth)
@@ -231,8 +220,7 @@ class Loop:
         job = self.job
         if self.prefix is not None:
             self.prefix.load(batch.rows, batch.inputs["attention_mask"], self.device)
-        needs = {need for loss in job.losses for need in loss.needs}
-        asked = {f"output_{need}": True for need in ("hidden_states", "attentions") if need in needs}
+        asked = {f"output_{need}": True for need in ("hidden_states", "attentions") if need in self.needs}
 
         def run() -> Outputs:
             out = self._call(batch.inputs, **asked)
@@ -245,12 +233,10 @@ class Loop:
 
         outputs = run()
         parts = []
-        if not any(loss.replaces_task_loss for loss in job.losses):
+        if not any(loss.replaces_task_loss for loss, _ in self.terms):
             parts.append(job.task.loss(outputs, batch.targets) / total)
-        extra = [(loss, f"loss_{n}") for n, loss in enumerate(job.losses)]
-        extra += [(term, "") for adaptation in job.adaptations for term in adaptation.terms]
-        for loss, key in extra:
-            state = self.states[key] if key and key in self.states else None
+        for loss, key in self.terms:
+            state = self.states[key] if key in self.states else None
             look = Look(batch, outputs, self.model, job.task, job.space, self.step, run, state)
             parts.append(loss.strength * share * loss(look))
         return torch.stack([part.float() for part in parts]).sum()
@@ -369,7 +355,9 @@ def train(
         every = max(1, round(section.evaluate_every * job.plan.steps_per_epoch))
         losses: list[float] = []
         spoken = time.monotonic()
-        while not loop.over():
+        stop = section.patience is not None and loop.stale >= section.patience  # a run stopped early, resumed
+        last = loop.over() or stop
+        while not last:
             started = time.monotonic()
             losses.append(loop.update())
             loop.stepping += time.monotonic() - started
@@ -378,16 +366,17 @@ def train(
                     f"The loss became {losses[-1]} at step {loop.step} (peak learning rate {job.plan.rate:g}). Lower "
                     "it (--set train.optimizer.rate=...), or use --set train.precision=fp32."
                 )
-            score = loop.judge() if loop.step % every == 0 or loop.over() else None
+            # asked once: the time may run out between two questions, and the last step must be judged and told
+            last = loop.over()
+            score = loop.judge() if loop.step % every == 0 or last else None
             best = score is not None and loop.better(score)
             stop = score is not None and section.patience is not None and loop.stale >= section.patience
-            if score is not None or loop.over() or job.stop() or time.monotonic() - spoken > REPORT_SECONDS:
+            last = last or stop or (score is not None and loop.over())
+            if score is not None or last or job.stop() or time.monotonic() - spoken > REPORT_SECONDS:
                 said = f"no improvement in {loop.stale} evaluations: stopped early" if stop else ""
                 mean = sum(losses) / len(losses)
-                yield loop.progress(mean, score=score, best=best, last=loop.over() or stop, note=said)
+                yield loop.progress(mean, score=score, best=best, last=last, note=said)
                 losses, spoken = [], time.monotonic()
-            if stop:
-                break
         tensors = job.best()
         if tensors is not None:
             restore_snapshot(loop, {"tensors": tensors}, weights_only=True)

@@ -1,0 +1,41 @@
+"""What the loop is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from graftlm.contracts.loss import Loss
+from graftlm.contracts.method import Adaptation
+from graftlm.contracts.model import Model
+from graftlm.contracts.task import Task
+from graftlm.contracts.values import Score, Space
+from graftlm.stages.training.encoding import Encoded
+from graftlm.stages.training.planning import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the loop trains: one model on one task's sequences, with what methods and losses asked for.
+
+    `judge(model)` scores the validation rows (None where there are none); `best()` returns the tensors
+    of the best checkpoint so far, which are loaded at the end, or None to keep the last ones; `stop()` asks
+    for a Progress after this very step.
+    """
+
+    model: Model
+    task: Task
+    space: Space
+    data: Encoded
+    plan: Plan
+    adaptations: Sequence[Adaptation] = ()
+    losses: Sequence[Loss] = ()
+    augmented: bool = False
+    other_text: bool = False
+    judge: Callable[[Model], Score] | None = None
+    best: Callable[[], Mapping[str, Tensor] | None] = field(default=lambda: None)
+    stop: Callable[[], bool] = field(default=lambda: False)
