@@ -27,6 +27,7 @@ from graftlm.stages.training.encoding import encode
 from graftlm.stages.training.job import Job
 from graftlm.stages.training.loop import train
 from graftlm.stages.training.planning import plan
+from graftlm.stages.training.snapshots import seed_generators
 from graftlm.stages.training.stopping import listening
 
 ORDER = {"keeps": 0, "same": 1, "merges": 2}
@@ -100,6 +101,7 @@ def fit(
         probe=probe,
     )
     refuse(model, wanted, setting)
+    seed_generators(section.seed, "methods")
     ordered = sorted(wanted.methods, key=lambda method: ORDER[method.layout])
     adaptations = [method.apply(model, setting) for method in ordered]
     if any(adaptation.solved for adaptation in adaptations):

@@ -24,7 +24,7 @@ from graftlm.recipe import TrainSection
 from graftlm.stages.training.groups import parameter_groups
 from graftlm.stages.training.job import Job
 from graftlm.stages.training.levers import SHORT, Levers, tied
-from graftlm.stages.training.snapshots import restore_snapshot, take_snapshot
+from graftlm.stages.training.snapshots import restore_snapshot, seed_generators, take_snapshot
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -59,6 +59,8 @@ class Loop:
         for place, adaptation in enumerate(job.adaptations):
             self.terms += [(term, f"term_{place}_{number}") for number, term in enumerate(adaptation.terms)]
         self.needs = {need for loss, _ in self.terms for need in loss.needs}
+        # dropout and run objects draw from the global generators
+        seed_generators(section.seed, "loop", accelerator.process_index)
         try:
             self._pull_levers()
             self._prepare()

@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from graftlm.core import seeds
 from graftlm.core.errors import UserError
 
 if TYPE_CHECKING:
     from graftlm.stages.training.loop import Loop
 
 WEIGHTS, STATES, OPTIMIZER, RANDOM = "weights.", "states.", "optimizer.", "random."
+
+
+def seed_generators(seed: int, *names: Any) -> None:
+    """Seed the global generators of Python, numpy and torch with a named stream, for code that draws from them."""
+    random.seed(seeds.child(seed, *names, "python"))
+    np.random.seed(seeds.child(seed, *names, "numpy") % 2**32)
+    torch.manual_seed(seeds.child(seed, *names, "torch"))
 
 
 def weights(loop: Loop) -> dict[str, torch.Tensor]:
