@@ -94,9 +94,10 @@ def fit(data: str, *, folder: str, bundle: str | None = None, **arguments: Any) 
         "precision": metrics.get("precision"),
         "examples_per_second": metrics["timing"]["examples_per_second"],
         "wall_steps_per_second": _steps_by_the_wall(watch.seen),
-        "epochs": _by_epoch(watch.seen),
+        "epoch_ends": _by_epoch(watch.seen),
         "planned": _planned(watch.seen),
         "trained_peak_memory_bytes": _until(watch.stages, "bundle"),
+        "findings": [finding.code for finding in run.findings],
         "notes": notes.said,
     }
 

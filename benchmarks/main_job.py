@@ -36,7 +36,7 @@ def by_epoch(train: str, model: str, method: str, epochs: int, seed: int) -> dic
             train, folder=str(Path(folder, "run")), base=model, method=chosen, seed=seed, epochs=epochs,
             baselines="none", settings={"train.save_every": 1e9},
         )  # fmt: skip
-    ends = {round(one["epoch"]): one["examples_per_second"] for one in found["epochs"]}
+    ends = {round(one["epoch"]): one["examples_per_second"] for one in found["epoch_ends"]}
     # examples/s count all steps until then, each epoch has the same rows: so these are its seconds for one row
     spent = {epoch: epoch / speed for epoch, speed in ends.items()}
     return {

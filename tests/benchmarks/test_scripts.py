@@ -1,0 +1,200 @@
+"""The benchmark scripts: help, a tiny run of each with the keys that readers of the JSON rely on, the page."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+SCRIPTS = ("training_speed", "predict_speed", "main_job", "defaults", "head_start")
+TINY = ("--model", "tiny", "--rows", "60", "--threads", "1")
+CHECK = {"what", "value", "unit", "reach", "least", "reached"}
+FACTS = {"cpu", "flags", "cores", "threads", "memory_bytes", "versions", "date", "commit", "load", "load_after"}
+
+
+def run(name, *arguments):
+    asked = [sys.executable, str(FOLDER / f"{name}.py"), *map(str, arguments)]
+    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=300)
+
+
+def measured(name, folder, *arguments):
+    """Run a script on a random model; return the JSON that it printed, which must be what it wrote."""
+    out = folder / f"{name}.json"
+    ran = run(name, *TINY, "--out", out, *arguments)
+    printed = json.loads(ran.stdout)
+    assert printed == json.loads(out.read_text(encoding="utf-8"))
+    assert printed["name"] == name
+    assert printed["complete"] is False  # a random model on a few rows is a trial
+    assert set(printed["machine"]) >= FACTS
+    assert printed["checks"]
+    for check in printed["checks"]:
+        assert set(check) == CHECK
+        if check["value"] is not None:
+            fine = check["value"] >= check["reach"] if check["least"] else check["value"] <= check["reach"]
+            assert check["reached"] is fine
+    return printed
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Import a module of the benchmarks by name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def module(name):
+        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+        made = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(made)
+        return made
+
+    yield module
+    for name in ("harness", "texts", "fits"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "run_all", "page"])
+def test_help(name):
+    assert "usage" in run(name, "--help").stdout
+
+
+def test_training_speed(tmp_path):
+    found = measured("training_speed", tmp_path, "--seeds", 0, "--epochs", 1, "--no-default-baselines")
+    (peer,), (ours,) = found["runs"]["trainer"], found["runs"]["graftlm"]
+    assert found["summary"]["ratios"] == [ours["examples_per_second"] / peer["examples_per_second"]]
+    assert peer["steps"] == ours["planned"]["steps"]
+    assert peer["threads"] == 1
+    assert peer["examples"] == 60
+    for run_ in (peer, ours):
+        assert 0 <= run_["accuracy"] <= 1
+        assert 100e6 < run_["trained_peak_memory_bytes"] <= run_["peak_memory_bytes"] < 8e9
+    assert found["summary"]["memory_ratio"] == ours["peak_memory_bytes"] / peer["peak_memory_bytes"]
+
+
+def test_training_speed_stops_both_sides_after_the_steps_asked_for(tmp_path):
+    found = measured("training_speed", tmp_path, "--seeds", 0, "--steps", 3, "--no-default-baselines")
+    assert found["runs"]["trainer"][0]["steps"] == 3
+    assert found["runs"]["graftlm"][0]["planned"]["steps"] == 3
+    assert found["summary"]["points_lower"] is None
+
+
+@pytest.mark.slow
+def test_predict_speed(tmp_path):
+    found = measured("predict_speed", tmp_path, "--rounds", 1, "--passes", 1, "--epochs", 1)
+    for label in ("pipeline_1", "pipeline_32", "graftlm_native", "encode_32", "graftlm_pooled", "graftlm_native_fp32"):
+        assert found["runs"][label][0]["rows"] == 60
+        assert found["summary"][label]["examples_per_second"] > 0
+    for style in ("native", "pooled"):
+        same = found["runs"]["agreement"][style]
+        assert same["fp32"]["labels_equal"] == 1
+        assert same["fp32"]["largest_relative_difference"] < 1e-4
+        assert same["fp32"]["accuracy"] == same["plain_accuracy"]
+
+
+@pytest.mark.slow
+def test_main_job(tmp_path):
+    found = measured("main_job", tmp_path, "--seeds", 0, "--rounds", 1, "--epochs", 1, "--freeze-epochs", 2)
+    summary = found["summary"]
+    assert set(summary) == {"full", "refit", "probe", "freeze"}
+    assert summary["full"]["by_seed"] == [found["runs"]["full"][0]["accuracy"]]
+    assert summary["probe"]["seconds"] > 1  # a whole command, with the start of Python
+    assert set(summary["full"]["baselines"]) == {"majority", "tfidf", "probe"}
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_defaults(tmp_path):
+    found = measured("defaults", tmp_path, "--sets", "sst2", "csl_category")
+    assert set(found["summary"]) == {"sst2", "csl_category"}
+    row = found["summary"]["sst2"]
+    assert row["floor"] == pytest.approx(0.8127, abs=1e-4)
+    assert row["interval"][0] <= row["accuracy"] <= row["interval"][1]
+    assert any("epochs, chosen for" in note for note in row["chosen"])
+    assert row["verdict"] in ("helped", "no measurable difference", "negative transfer")
+
+
+@pytest.mark.slow
+def test_head_start(tmp_path):
+    arguments = ("--seeds", 0, "--epochs", 1, "--few-epochs", 1, "--few", 4)
+    table = measured("head_start", tmp_path, *arguments)["summary"]["table"]
+    assert [(row["rows_of_each_class"], row["epochs"]) for row in table] == [(None, 1.0), (4, 1.0)]
+    for row in table:
+        assert row["gain"] == pytest.approx(row["head_probe"] - row["head_random"])
+
+
+def test_a_side_that_fails_says_why(load, tmp_path):
+    harness = load("harness")
+    with pytest.raises(harness.SideFailed, match="no such thing"):
+        harness.command([sys.executable, "-c", "raise SystemExit('no such thing')"], threads=1)
+
+
+def test_peak_memory_is_the_childs_own():
+    # in a process of its own, as light as a benchmark's: a child's peak begins at what its parent holds
+    asked = f"""
+import sys
+sys.path.insert(0, {str(FOLDER)!r})
+import harness
+for code in ("pass", "x = b'x' * 300_000_000"):
+    print(harness.command([sys.executable, "-c", code], threads=1)["peak_memory_bytes"])
+"""
+    ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    small, large = map(int, ran.stdout.split())
+    assert large - small == pytest.approx(300e6, rel=0.05)
+    assert small < 40e6
+
+
+def test_ratios_are_pair_by_pair(load):
+    assert load("harness").ratios([10, 30], [5, 10]) == [2, 3]
+
+
+@pytest.mark.parametrize(("value", "least", "reached"), [(7.0, True, True), (6.9, True, False), (7.1, False, False)])
+def test_a_check_knows_its_direction(load, value, least, reached):
+    assert load("harness").check("x", value, reach=7.0, least=least)["reached"] is reached
+
+
+def test_rows_cut_for_a_trial_have_the_same_classes_in_each_split(load, tmp_path):
+    texts = load("texts")
+    rows = [(f"text {n}", f"class {n % 5}") for n in range(100)]
+    files = {name: texts.write(tmp_path / f"all_{name}.csv", rows) for name in ("train", "test")}
+    cut = texts.cut(files, 40, tmp_path)
+    train, test = texts.read(cut["train"]), texts.read(cut["test"])
+    assert {label for _, label in train} == {label for _, label in test} == {"class 0", "class 1"}
+    assert len(train) == 40
+
+
+def test_few_rows_of_each_class_are_drawn_by_seed(load, tmp_path):
+    texts = load("texts")
+    rows = [(f"text {n}", f"class {n % 5}") for n in range(100)]
+    path = texts.write(tmp_path / "all.csv", rows)
+    first, again, other = (texts.read(texts.few_of_each(path, 8, seed, tmp_path)) for seed in (0, 0, 1))
+    assert first == again != other
+    assert sorted(label for _, label in first) == sorted(f"class {n}" for n in range(5) for _ in range(8))
+
+
+def test_the_page_says_what_is_missing_and_what_is_a_trial(load):
+    page = load("page")
+    empty = "<!-- figures: head_start -->\n<!-- end -->\n<!-- figures: reached -->\n<!-- end -->\n"
+    assert "Not measured yet" in page.filled(empty, {})
+    row = {
+        "rows_of_each_class": None, "epochs": 1.0, "head_probe": 0.926, "head_random": 0.867, "gain": 0.059,
+        "gains": [0.059], "probe_alone": 0.93,
+    }  # fmt: skip
+    machine = {
+        "cpu": "a processor", "flags": ["avx2"], "threads": 2, "cores": 2, "date": "2026-01-01T00:00:00",
+        "versions": {"torch": "2.13", "transformers": "5.23"}, "commit": "abc", "load": 0.1, "load_after": 1.0,
+    }  # fmt: skip
+    check = {"what": "gain", "value": 5.9, "unit": "points", "reach": 0, "least": True, "reached": True}
+    result = {"complete": False, "summary": {"table": [row]}, "machine": machine, "checks": [check]}
+    filled = page.filled(empty, {"head_start": result})
+    assert "| all | 1 | 92.6 | 86.7 | +5.9 (+5.9) | 93.0 |" in filled
+    assert "A trial" in filled
+    assert "| gain | 5.90 points (trial) | >= 0 points | yes |" in filled
+    assert page.filled(filled, {"head_start": result}) == filled
+
+
+def test_the_page_is_filled_from_the_results_that_are_kept():
+    checked = subprocess.run([sys.executable, str(FOLDER / "page.py"), "--check"], check=False)
+    assert checked.returncode == 0, "docs/benchmarks.md is not up to date: python benchmarks/page.py"
