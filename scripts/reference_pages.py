@@ -16,18 +16,22 @@ FOLDER = "reference"
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the generated pages and put all pages into the order that `extra.order` names."""
-    from mkdocs.structure.files import File, Files
+    """Add the generated pages and put all pages into the order that `extra.order` names; what it lacks comes last."""
+    from mkdocs.structure.files import File, file_sort_key
+    from mkdocs.utils import nest_paths
 
     for name, text in pages().items():
         files.append(File.generated(config, f"{FOLDER}/{name}", content=text))
     order = list(config.extra.get("order", []))
 
-    def place(file: Any) -> tuple[int, int]:
-        found = next((n for n, start in enumerate(order) if file.src_uri.startswith(start)), len(order))
-        return found, 0 if file.src_uri.endswith("index.md") else 1
+    def place(file: Any) -> tuple[int, Any]:
+        return next((n for n, start in enumerate(order) if file.src_uri.startswith(start)), len(order)), file_sort_key(
+            file
+        )
 
-    return Files(sorted(files, key=place))
+    shown = [file for file in sorted(files.documentation_pages(), key=place) if file.inclusion.is_in_nav()]
+    config.nav = nest_paths(file.src_uri for file in shown)
+    return files
 
 
 def pages() -> dict[str, str]:

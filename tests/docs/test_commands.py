@@ -129,6 +129,29 @@ def test_every_command_is_real(block: Block):
             assert (ROOT / command.words[1]).is_file(), f"{block}: {command.words}"
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("graft serve runs/mine", "there is no verb serve"),
+        ("graft fit a.csv --no-such-option 1", "No such option"),
+        ("graft fit a.csv --method lora", "no method called 'lora'"),
+        ("graft fit a.csv --set train.epoch=3", "'train.epoch' is not a key"),
+        ("graft fit a.csv --set methods.0.layers=2", "has no field 'layers'"),
+        ("graft describe method lora", "no method lora"),
+        ("graft predict runs/mine", "Missing argument"),
+        ("make coffee", "no target coffee"),
+        ("pip install '.[everything]'", "no extra everything"),
+        ("curl example.org", "curl"),
+    ],
+)
+def test_a_command_that_is_not_real_is_found(text: str, fault: str):
+    block = Block(ROOT / "README.md", 0, "bash", text, False)
+    with pytest.raises((AssertionError, click.ClickException, graftlm.GraftError)) as found:
+        test_every_command_is_real(block)
+    shown = found.value.format_message() if isinstance(found.value, click.ClickException) else str(found.value)
+    assert fault in shown
+
+
 def _parses(words: tuple[str, ...], block: Block) -> None:
     """Hold a call of `graft` against the verb's own parser, its plug-ins and its recipe."""
     if words[0].startswith("-"):
