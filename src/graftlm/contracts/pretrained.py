@@ -131,9 +131,16 @@ def from_config(config: Any, tokenizer: Any, *, name: str, seed: int, limit: int
         changes.pop("dtype", None)
         for key, value in changes.items():
             setattr(changed, key, value)
+        whole = None
+        if auto_model != "AutoModel":  # its head is drawn by the caller's generator, as on a pretrained base
+            whole = getattr(transformers, auto_model).from_config(changed, **module_options)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return getattr(transformers, auto_model).from_config(changed, **module_options)  # type: ignore[no-any-return]
+            inner = transformers.AutoModel.from_config(changed, **module_options)  # type: ignore[no-untyped-call]
+        if whole is None:
+            return inner  # type: ignore[no-any-return]
+        getattr(whole, whole.base_model_prefix).load_state_dict(inner.state_dict(), strict=False)
+        return whole  # type: ignore[no-any-return]
 
     return Base(tokenizer, config, card, build)
 

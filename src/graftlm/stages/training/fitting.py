@@ -18,7 +18,7 @@ from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Score, Space
 from graftlm.core import log
-from graftlm.core.errors import Interrupted, RecipeError, UserError
+from graftlm.core.errors import BundleError, Interrupted, RecipeError, UserError
 from graftlm.nn import precision as formats
 from graftlm.recipe import TrainSection
 from graftlm.stages.training.assembling import assemble
@@ -124,7 +124,13 @@ def fit(
 
     def best() -> Any:
         step = store.best_step() if store else None
-        return store.load(step)["tensors"] if store and step is not None else None
+        if store is None or step is None:
+            return None
+        try:
+            return store.load(step)["tensors"]
+        except BundleError as fault:
+            log.warn(f"{fault} The weights of the last step are kept instead of those of step {step}, the best.")
+            return None
 
     with listening() as stop:
         job = Job(
