@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.progress import Progress
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.values import Answer, Finding, Score, Space
-from graftlm.core import environment, files, hashing, log, registry
+from graftlm.core import environment, files, hashing, log, memory, registry
 from graftlm.core.errors import GateMissed, Interrupted
 from graftlm.recipe import Recipe
 
@@ -244,11 +243,15 @@ def _fit(work: _Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
         wanted, base, space, rows, judge=judge if held else None, folder=work.folder, resume=work.resume,
         fingerprint=mark, **options,
     )  # fmt: skip
-    if section.refit and valid is not None and not trained.solved:
+    known: dict[str, Sequence[Answer]] = {}
+    if section.refit and valid is not None and held is not None and not trained.solved:
+        # the refitted model has seen the validation rows: figures on them are the first model's
+        first = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
+        known["valid"] = first.of_inputs(held.inputs, held.examples)
         work.stage("refit")
         again = train(wanted, base, space, _joined(rows, valid), epochs=trained.epochs, **options)
         trained = dataclasses.replace(again, history=trained.history)
-    return _finish(work, trained, space, checked, limit, contenders, own)
+    return _finish(work, trained, space, checked, limit, contenders, own, known)
 
 
 def _joined(first: Rows, second: Rows) -> Rows:
@@ -303,8 +306,9 @@ def _finish(
     limit: int,
     contenders: Mapping[str, Contender],
     own: Sequence[OwnMetric],
+    known: Mapping[str, Sequence[Answer]],
 ) -> Run:
-    """Write the bundle, answer with what was written, judge, report."""
+    """Write the bundle, answer with what was written (but for `known` answers by split), judge, report."""
     from graftlm import bundle
     from graftlm.nn import precision as formats
     from graftlm.prediction import Predictor, write_predictions
@@ -334,7 +338,7 @@ def _finish(
     for split in ("valid", "test"):
         if split in splits and len(splits[split]):
             examples = splits[split].examples()
-            answers[split] = (examples, predictor.answers(examples))
+            answers[split] = (examples, known[split] if split in known else predictor.answers(examples))
             scores[split] = score(
                 task, answers[split][1], examples, space,
                 resamples=recipe.evaluate.resamples, seed=section.seed, own_metrics=own,
@@ -349,7 +353,7 @@ def _finish(
         **{key: trained.timing.get(key) for key in ("examples_per_second", "tokens_per_second", "padding_share")},
         "seconds": {name: round(value, 3) for name, value in work.seconds.items()},
         "saving_seconds": round(trained.timing.get("saving", 0.0), 3),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": memory.peak_bytes(),
     }
     device = formats.device_for(section.device)
     metrics: dict[str, Any] = {"task": task.name(), "primary": None, "metrics": {}, "transfer": None, "timing": timing}

@@ -87,7 +87,7 @@ def test_a_missing_second_text_is_said_before_the_model_loads(tmp_path: Path, ti
     model = tiny.model("native", LABELS)
     write(tmp_path / "b", model, task, Space(LABELS, 3), max_length=32, roles=["text", "text_pair"])
     monkeypatch.setattr("graftlm.stages.applying.load", None)
-    with pytest.raises(DataError, match=r"got none for text_pair\. Name it with --columns text_pair=COLUMN"):
+    with pytest.raises(DataError, match=r"got none for text_pair\. Name it with --column text_pair=COLUMN"):
         list(predict(tmp_path / "b", [{"text": "w1"}]))
 
 
@@ -107,7 +107,7 @@ def test_command_predict(run: Path, texts, expected, tmp_path: Path, capsys) -> 
         assert sum(line["probabilities"].values()) == pytest.approx(1)
         assert line["probabilities"][line["label"]] == pytest.approx(line["probability"])
     out = tmp_path / "out.jsonl"
-    assert main(["predict", str(run), path, "--out", str(out), "--columns", "text=text"]) == 0
+    assert main(["predict", str(run), path, "--out", str(out), "--column", "text=text"]) == 0
     assert len(out.read_text(encoding="utf-8").splitlines()) == 30
     assert capsys.readouterr().out == ""
 
@@ -137,7 +137,7 @@ def test_an_output_that_fails_half_way_does_not_appear(run: Path, tmp_path: Path
     [
         (["predict", "{tmp}/none", "x.csv"], "nothing of that name"),
         (["predict", "{run}", "{tmp}/none.csv"], "There is no file"),
-        (["predict", "{run}", "-", "--columns", "text"], "role=column"),
+        (["predict", "{run}", "-", "--column", "text"], "role=column"),
         (["evaluate", "{tmp}", "x.csv"], "neither a finished run nor a bundle"),
         (["compare", "{tmp}", "{run}"], "no recipe.yaml"),
     ],

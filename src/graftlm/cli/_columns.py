@@ -1,4 +1,4 @@
-"""The option `--columns role=column`, which the verbs that read data share."""
+"""The option `--column role=column`, which the verbs that read data share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dic
 
 
 columns_option: Callable[[Any], Any] = click.option(
-    "--columns",
+    "--column",
+    "columns",
     multiple=True,
     metavar="ROLE=COLUMN",
     callback=_pairs,

@@ -47,7 +47,7 @@ def as_trained(bundle: Bundle, examples: Sequence[Example]) -> list[Example]:
         if missing:
             raise DataError(
                 f"{example.where or example.id}: expected columns for {' and '.join(wanted)}, which the model was "
-                f"trained to read; got none for {' and '.join(missing)}. Name it with --columns {missing[0]}=COLUMN."
+                f"trained to read; got none for {' and '.join(missing)}. Name it with --column {missing[0]}=COLUMN."
             )
         kept = {role: value for role, value in example.fields.items() if role in wanted or role not in texts}
         out.append(example if len(kept) == len(example.fields) else replace(example, fields=kept))

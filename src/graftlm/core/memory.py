@@ -1,0 +1,17 @@
+"""Memory of this process, as the system counts it."""
+
+from __future__ import annotations
+
+import sys
+
+
+def peak_bytes() -> int:
+    """Return the largest resident size that this process has had, in bytes."""
+    try:
+        import resource
+    except ImportError:  # Windows has no resource module
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(most) if sys.platform == "darwin" else int(most) * 1024
