@@ -16,6 +16,8 @@ from graftlm.core.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
+FIRST_DIFFERS = ("modernbert",)
+"""Architectures whose first block lacks a norm that the others have."""
 COUNTS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 
 
@@ -44,6 +46,11 @@ class Truncated(Backbone):
                 f"'{base.card.name}' has blocks 0 to {count - 1}; the blocks to keep must be some of them in ascending "
                 f"order, got {list(kept)}."
             )
+        if base.config.model_type in FIRST_DIFFERS and kept[0] != 0:
+            raise UserError(
+                f"Block 0 of '{base.card.name}' is built unlike the others ({base.config.model_type}), so that a plain "
+                f"checkpoint without it cannot be read back: it must stay; got blocks {list(kept)}."
+            )
         config = self._shorter(base.config, kept)
         path = base.card.blocks[0].rpartition(".")[0]
         card = card_of(
@@ -63,6 +70,10 @@ class Truncated(Backbone):
             parent = inner.get_submodule(holder) if holder else inner
             blocks = getattr(parent, name)
             setattr(parent, name, nn.ModuleList([blocks[n] for n in kept]))
+            for number, block in enumerate(getattr(parent, name)):
+                for part in block.modules():
+                    if hasattr(part, "layer_idx"):  # its place in a cache of keys and values
+                        part.layer_idx = number
             for key in COUNTS:
                 if hasattr(model.config, key):
                     setattr(model.config, key, len(kept))
