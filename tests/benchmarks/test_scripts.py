@@ -74,6 +74,8 @@ def test_training_speed(tmp_path):
     assert found["summary"]["memory_ratio"] == ours["peak_memory_bytes"] / peer["peak_memory_bytes"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_training_speed_stops_both_sides_after_the_steps_asked_for(tmp_path):
     found = measured("training_speed", tmp_path, "--seeds", 0, "--steps", 3, "--no-default-baselines")
     assert found["runs"]["trainer"][0]["steps"] == 3
@@ -82,6 +84,7 @@ def test_training_speed_stops_both_sides_after_the_steps_asked_for(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_predict_speed(tmp_path):
     found = measured("predict_speed", tmp_path, "--rounds", 1, "--passes", 1, "--epochs", 1)
     for label in ("pipeline_1", "pipeline_32", "graftlm_native", "encode_32", "graftlm_pooled", "graftlm_native_fp32"):
@@ -95,6 +98,7 @@ def test_predict_speed(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_main_job(tmp_path):
     found = measured("main_job", tmp_path, "--seeds", 0, "--rounds", 1, "--epochs", 1, "--freeze-epochs", 2)
     summary = found["summary"]
@@ -106,6 +110,7 @@ def test_main_job(tmp_path):
 
 @pytest.mark.data
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_defaults(tmp_path):
     found = measured("defaults", tmp_path, "--sets", "sst2", "csl_category")
     assert set(found["summary"]) == {"sst2", "csl_category"}
@@ -117,6 +122,7 @@ def test_defaults(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_head_start(tmp_path):
     arguments = ("--seeds", 0, "--epochs", 1, "--few-epochs", 1, "--few", 4)
     table = measured("head_start", tmp_path, *arguments)["summary"]["table"]
