@@ -33,6 +33,7 @@ LAYOUTS = {
 }
 # Modules beside the embeddings that the states pass before the first block.
 BEFORE = {"gpt2": ("wpe", "drop"), "albert": ("encoder.embedding_hidden_mapping_in",)}
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 FALLBACK_LIMIT = 512
 ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 
@@ -97,6 +98,11 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
             f"'{name}' has no safetensors weights; pickled weights are never loaded. Convert it first, for instance "
             "with `transformers`' save_pretrained on a machine that you trust it on."
         )
+    if not any((folder / file).is_file() for file in TOKENIZERS):
+        raise UserError(
+            f"'{name}' has no tokenizer: expected one of {', '.join(TOKENIZERS)}. Copy it from the model that it was "
+            "made from."
+        )
     try:
         config = AutoConfig.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
@@ -107,11 +113,26 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
 
     def build(auto_model: str, **changes: Any) -> nn.Module:
         import transformers
+        from safetensors import SafetensorError
 
         # what was missing or left over is known: a new head, and the pooler that a pooled model does without
         with quiet():
             loader = getattr(transformers, auto_model)
-            return loader.from_pretrained(folder, use_safetensors=True, **changes)  # type: ignore[no-any-return]
+            try:
+                model, told = loader.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **changes)
+            except (SafetensorError, OSError) as fault:
+                raise UserError(
+                    f"The weights of '{name}' cannot be read: {' '.join(str(fault).split())[:300]} Download or copy "
+                    "the model again."
+                ) from None
+        inside = f"{model.base_model_prefix}." if hasattr(model, model.base_model_prefix) else ""
+        missing = sorted(key for key in told["missing_keys"] if key.startswith(inside) and "pooler" not in key)
+        if missing:
+            raise UserError(
+                f"The weights of '{name}' lack {len(missing)} tensors of the architecture '{config.model_type}', such "
+                f"as '{missing[0]}'; they would start at random. Download or copy the model again."
+            )
+        return model  # type: ignore[no-any-return]
 
     return Base(tokenizer, config, card, build)
 

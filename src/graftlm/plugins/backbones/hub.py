@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +12,8 @@ from pydantic import Field
 
 from graftlm.contracts.backbone import Backbone, Base
 from graftlm.contracts.pretrained import from_folder
-from graftlm.core.errors import UserError
+from graftlm.core import registry
+from graftlm.core.errors import UserError, near
 
 PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*", "README.md"]
 SECONDS = 4.0
@@ -41,7 +44,7 @@ class Hub(Backbone):
             folder = Path(snapshot_download(**wanted, local_files_only=True))
         except (LocalEntryNotFoundError, FileNotFoundError, ValueError):
             folder = None
-        if folder is None or not (folder / "config.json").is_file():
+        if folder is None or not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
             folder = self._fetch(wanted)
         return from_folder(
             folder, name=self.model, hub_id=self.model, revision=self.revision or folder.name, limit=self.max_length
@@ -49,16 +52,20 @@ class Hub(Backbone):
 
     def _fetch(self, wanted: dict[str, Any]) -> Path:
         from huggingface_hub import HfApi, snapshot_download
-        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
         ways = (
             "Ways out: check the spelling; name a folder with --base FOLDER; use an embedded model "
             "(graft list backbone); or fetch it elsewhere with `hf download` and copy the folder here."
         )
+        ways = f"{near(self.model, registry.names('backbone'))} {ways}".lstrip()
         if os.environ.get("HF_HUB_OFFLINE") in ("1", "ON", "YES", "TRUE"):
             raise UserError(f"The model '{self.model}' is not in the local cache, and HF_HUB_OFFLINE is set. {ways}")
         try:
-            HfApi().model_info(self.model, revision=self.revision, timeout=self.seconds)
+            _within(self.seconds, lambda: HfApi().model_info(self.model, revision=self.revision, timeout=self.seconds))
+            return Path(snapshot_download(**wanted))
+        except HFValidationError as fault:
+            raise UserError(f"'{self.model}' cannot be the name of a model ({_short(fault)}). {ways}") from None
         except GatedRepoError:
             raise UserError(f"The model '{self.model}' asks for a login: run `hf auth login`. {ways}") from None
         except RepositoryNotFoundError:
@@ -69,7 +76,6 @@ class Hub(Backbone):
             if type(fault).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2", "requests"):
                 raise
             raise UserError(f"The Hub cannot be reached for '{self.model}' ({_short(fault)}). {ways}") from None
-        return Path(snapshot_download(**wanted))
 
     @classmethod
     def claims(cls, name: str) -> float:
@@ -80,6 +86,25 @@ class Hub(Backbone):
     def named(cls, name: str) -> dict[str, Any]:
         """Return the fields for `--base NAME`."""
         return {"model": name}
+
+
+def _within(seconds: float, call: Callable[[], Any]) -> None:
+    """Make a call and wait no longer than so many seconds: a name server that is silent knows no time limit."""
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            call()
+        except BaseException as fault:
+            caught.append(fault)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    if caught:
+        raise caught[0]
 
 
 def _short(fault: BaseException) -> str:

@@ -34,7 +34,8 @@ class Minilm(Backbone):
                 "or --base HUB_NAME."
             )
         folder = Path(spec.origin).parent / "model"
-        found = hashing.of_file(folder / "model.safetensors")
+        weights = folder / "model.safetensors"
+        found = hashing.of_file(weights) if weights.is_file() else "none at all"
         if found != SHA256:
             raise UserError(
                 f"The embedded model's weights have SHA-256 {found[:12]}..., expected {SHA256[:12]}...: the installed "
