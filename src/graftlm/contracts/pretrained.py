@@ -119,17 +119,20 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
         with quiet():
             loader = getattr(transformers, auto_model)
             try:
-                model, told = loader.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **changes)
+                # a head of another size, made for other labels, gives way to a new one
+                options = {"output_loading_info": True, "ignore_mismatched_sizes": True, **changes}
+                model, told = loader.from_pretrained(folder, use_safetensors=True, **options)
             except (SafetensorError, OSError) as fault:
                 raise UserError(
                     f"The weights of '{name}' cannot be read: {' '.join(str(fault).split())[:300]} Download or copy "
                     "the model again."
                 ) from None
         inside = f"{model.base_model_prefix}." if hasattr(model, model.base_model_prefix) else ""
-        missing = sorted(key for key in told["missing_keys"] if key.startswith(inside) and "pooler" not in key)
+        lacking = {*told["missing_keys"], *(found[0] for found in told["mismatched_keys"])}
+        missing = sorted(key for key in lacking if key.startswith(inside) and "pooler" not in key)
         if missing:
             raise UserError(
-                f"The weights of '{name}' lack {len(missing)} tensors of the architecture '{config.model_type}', such "
+                f"The weights of '{name}' lack {len(missing)} fitting tensors of the architecture '{config.model_type}', such "
                 f"as '{missing[0]}'; they would start at random. Download or copy the model again."
             )
         return model  # type: ignore[no-any-return]

@@ -175,8 +175,14 @@ def test_weights_that_are_missing_are_not_made_up(folder):
     save_file(held, path, metadata={"format": "pt"})
     base = opened(folder)
     for kind in ("AutoModel", "AutoModelForSequenceClassification"):
-        with pytest.raises(UserError, match=r"lack 4 tensors of the architecture 'bert', such as '.*layer.1.output"):
+        with pytest.raises(UserError, match=r"lack 4 fitting tensors of the architecture 'bert', such as '.*layer.1.output"):
             base.build(kind)
+
+
+def test_a_table_of_another_size_is_told(folder):
+    change(folder / "config.json", vocab_size=300)
+    with pytest.raises(UserError, match=r"lack 1 fitting tensors .* such as 'embeddings.word_embeddings.weight'"):
+        opened(folder).build("AutoModel")
 
 
 def test_names_that_it_claims(tmp_path):
