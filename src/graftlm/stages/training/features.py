@@ -51,8 +51,11 @@ class Features:
             if len(inputs) != 1 or not isinstance(targets[0], int):
                 return None
             every = self.task.targets(examples, [_Row(n) for n in range(len(examples))], self.space)  # type: ignore[misc]
-            found = logistic.solve(self(rows), np.asarray(every), self.space.size, seed=self.seed)
+            features = self(rows)
+            found = logistic.solve(features, np.asarray(every), self.space.size, seed=self.seed)
             self.solution = Linear(found.weight, found.bias, found.strength)
+            if self.module.get_submodule(self.head).bias is None:  # type: ignore[arg-type]
+                self.solution = _without_bias(self.solution, features)
         return self.solution
 
     def _compute(self, rows: Rows) -> np.ndarray:
@@ -70,7 +73,7 @@ class Features:
                 for numbers in plan(packed.lengths, BATCH_TOKENS):
                     batch = packed.batch(_list(numbers), self.tokenizer.pad_token_id, self.tokenizer.padding_side)
                     self.module(**{name: tensor.to(self.device) for name, tensor in batch.items()})
-                    part = caught.pop().float().cpu().numpy()
+                    part = _one_a_row(caught.pop(), batch["input_ids"], self.tokenizer.pad_token_id)
                     if out is None:
                         out = np.empty((len(packed), part.shape[-1]), dtype=np.float32)
                     out[numbers] = part
@@ -79,11 +82,28 @@ class Features:
         return out if out is not None else np.empty((0, 0), dtype=np.float32)
 
 
+def _one_a_row(states: torch.Tensor, ids: torch.Tensor, pad: int) -> np.ndarray:
+    """Return the vectors (B, H) behind the logits: a decoder's head reads every token, and its last one answers."""
+    if states.ndim == 3:
+        # the last token that is no padding, as Transformers' sequence classifiers choose it
+        last = ((ids != pad) * torch.arange(ids.shape[1])).argmax(dim=1).to(states.device)
+        states = states[torch.arange(len(states), device=states.device), last]
+    return np.asarray(states.float().cpu().numpy())
+
+
 class _Row:
     """Stands for the single Inputs of a row where only its number is asked for."""
 
     def __init__(self, row: int) -> None:
         self.row = row
+
+
+def _without_bias(solution: Linear, features: np.ndarray) -> Linear:
+    """Return the solution for a head without a bias: carried by the direction in which features are most nearly one."""
+    gram = features.T @ features + 1e-6 * np.trace(features.T @ features) / len(features.T) * np.eye(features.shape[1])
+    direction = np.linalg.solve(gram, features.sum(axis=0))
+    weight = solution.weight + np.outer(solution.bias, direction)
+    return Linear(weight.astype(np.float32), np.zeros_like(solution.bias), solution.strength)
 
 
 def _list(numbers: np.ndarray) -> Sequence[int]:
