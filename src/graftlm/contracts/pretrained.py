@@ -132,8 +132,8 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
         missing = sorted(key for key in lacking if key.startswith(inside) and "pooler" not in key)
         if missing:
             raise UserError(
-                f"The weights of '{name}' lack {len(missing)} fitting tensors of the architecture '{config.model_type}', "
-                f"such as '{missing[0]}'; they would start at random. Download or copy the model again."
+                f"The weights of '{name}' lack {len(missing)} fitting tensors of the architecture "
+                f"'{config.model_type}', such as '{missing[0]}'; they would start at random. Download or copy the model again."
             )
         return model  # type: ignore[no-any-return]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from graftlm import recipe as recipes
 from graftlm.core import registry
-from graftlm.core.errors import UserError
+from graftlm.core.errors import UserError, near
 from graftlm.recipe import Recipe
 
 RECIPE_ENDINGS = (".yaml", ".yml")
@@ -70,7 +70,10 @@ def recipe_of(
             _data(tree, given, name, flags.pop(name))
     odd = sorted(set(flags) - set(PLACES))
     if odd:
-        raise UserError(f"There is no argument '{odd[0]}'. Set anything in a recipe with settings={{'path': value}}.")
+        guess = near(odd[0], [*PLACES, "task", "base", "method", "loss", "columns", "baselines", "settings"])
+        raise UserError(
+            f"There is no argument '{odd[0]}'.{guess} Set anything in a recipe with settings={{'path': value}}."
+        )
     if task is not None:
         tree["task"] = _plugin(task)
     if base is not None:
