@@ -133,7 +133,8 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
         if missing:
             raise UserError(
                 f"The weights of '{name}' lack {len(missing)} fitting tensors of the architecture "
-                f"'{config.model_type}', such as '{missing[0]}'; they would start at random. Download or copy the model again."
+                f"'{config.model_type}', such as '{missing[0]}'; they would start at random. Download or copy the "
+                "model again."
             )
         return model  # type: ignore[no-any-return]
 

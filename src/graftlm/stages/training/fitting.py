@@ -154,7 +154,8 @@ def fit(
         for progress in train(job, section, accelerator, snapshot):
             _note(trained, progress)
             accelerator.log(_figures(progress), step=progress.step)
-            due = progress.score is not None or stop() or time.monotonic() - saved > section.save_every
+            stopping = stop()  # asked once: a signal that comes while saving is for the next step, after a checkpoint
+            due = progress.score is not None or stopping or time.monotonic() - saved > section.save_every
             if store is not None and due and not (progress.last and progress.score is None):
                 began = time.monotonic()
                 state = progress.snapshot() if progress.snapshot else {}
@@ -165,7 +166,7 @@ def fit(
             if progress.best:
                 trained.epochs = progress.epoch
             watch(progress)
-            if stop() and not progress.last:
+            if stopping and not progress.last:
                 raise Interrupted(f"Stopped by {stop.asked} at step {progress.step} of {progress.steps}.")
     accelerator.end_training()
     return trained

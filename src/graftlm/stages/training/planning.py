@@ -11,7 +11,7 @@ from graftlm.recipe import TrainSection
 RATE = 2e-4
 """Peak learning rate of AdamW for a small encoder at batch size 32."""
 STANDARD_WIDTH, STANDARD_BATCH = 384, 32
-FEWEST_STEPS, MOST_EPOCHS, FEWEST_EPOCHS = 600, 20.0, 2.0
+FEWEST_STEPS, MOST_EPOCHS, FEWEST_EPOCHS = 400, 20.0, 2.0
 USUAL_EPOCHS, USUAL_ROWS = 4.0, 20_000
 
 
@@ -39,7 +39,7 @@ def plan(section: TrainSection, optimizer: Optimizer, *, sequences: int, width: 
     if epochs is None:
         wanted = FEWEST_STEPS / per_epoch
         shrink = USUAL_EPOCHS * math.sqrt(USUAL_ROWS / sequences) if sequences > USUAL_ROWS else USUAL_EPOCHS
-        epochs = round(min(MOST_EPOCHS, max(wanted, shrink, FEWEST_EPOCHS)), 1)
+        epochs = float(round(min(MOST_EPOCHS, max(wanted, shrink, FEWEST_EPOCHS))))
         reasons.append(f"{epochs:g} epochs, chosen for {sequences:,} training sequences (train.epochs)")
     rate = optimizer.rate
     if rate is None:
