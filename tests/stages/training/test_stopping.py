@@ -24,9 +24,14 @@ def test_the_first_signal_asks_and_the_second_insists(number):
 
 def test_handlers_are_put_back_even_after_a_fault():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(ZeroDivisionError), listening():
-        assert signal.getsignal(signal.SIGTERM) not in before
-        raise ZeroDivisionError
+
+    def fails():
+        with listening():
+            assert signal.getsignal(signal.SIGTERM) not in before
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
