@@ -252,7 +252,7 @@ def test_faults_are_told_before_torch_is_imported(tmp_path, args):
 
 def test_a_signal_ends_it_resumable_and_the_rest_gives_the_same_model(tmp_path, capsys):
     train, test = write(tmp_path / "train.csv", texts(60)), write(tmp_path / "test.csv", texts(24, 100))
-    long = [*QUICK, "--baselines", "none", "--set", "train.epochs=60", "--set", "train.evaluate_every=5"]
+    long = [*QUICK, "--baselines", "none", "--set", "train.epochs=30", "--set", "train.evaluate_every=5"]
     command = [sys.executable, "-m", "graftlm", "fit", train, "--test", test, "--out", str(tmp_path / "run"), *long]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as running:

@@ -6,8 +6,16 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import AttentionInterface, AttentionMaskInterface, BertConfig, BertModel, ModernBertConfig
-from transformers import GPT2Config, GPT2Model, ModernBertModel
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2Model,
+    ModernBertConfig,
+    ModernBertModel,
+)
 from transformers.masking_utils import eager_mask
 
 from graftlm.nn import attention
