@@ -198,6 +198,7 @@ def _fit(work: _Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
     from graftlm.stages.training.features import Features
     from graftlm.stages.training.fitting import Wanted
     from graftlm.stages.training.fitting import fit as train
+    from graftlm.stages.training.refitting import joined
 
     recipe, task, splits = work.recipe, work.recipe.task, checked.dataset.splits
     section, rows, valid = recipe.train, splits["train"], splits.get("valid")
@@ -249,27 +250,9 @@ def _fit(work: _Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
         first = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
         known["valid"] = first.of_inputs(held.inputs, held.examples)
         work.stage("refit")
-        again = train(wanted, base, space, _joined(rows, _known(valid, space)), epochs=trained.epochs, **options)
+        again = train(wanted, base, space, joined(rows, valid, space), epochs=trained.epochs, **options)
         trained = dataclasses.replace(again, history=trained.history)
     return _finish(work, trained, space, checked, limit, contenders, own, known)
-
-
-def _known(rows: Rows, space: Space) -> Rows:
-    """Return the rows whose label the space holds: what training never saw cannot be refitted on."""
-    if rows.target is None or not space.labels:
-        return rows
-    kept = [number for number, label in enumerate(rows.column(rows.target)) if str(label) in space.labels]
-    if len(kept) < len(rows):
-        log.note(f"refit: {len(rows) - len(kept)} validation rows are left out, no training row has their label")
-    return rows.take(kept)
-
-
-def _joined(first: Rows, second: Rows) -> Rows:
-    import pyarrow as pa
-
-    names = [name for name in first.table.column_names if name in second.table.column_names]
-    table = pa.concat_tables([first.table.select(names), second.table.select(names)])
-    return Rows("train", table, first.target, hashing.of_value([first.fingerprint, second.fingerprint]))
 
 
 def _baselines(

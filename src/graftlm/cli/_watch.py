@@ -23,11 +23,21 @@ class Screen:
         self.live: Progress | None = None
         self.bar: Any = None
         self.spoken = 0.0
-        handler = _Notes(self)
+
+    def __enter__(self) -> Screen:
+        """Take over what the package says of itself."""
         logger = logging.getLogger("graftlm")
-        logger.handlers = [handler]
+        self.before = (logger.handlers, logger.level, logger.propagate)
+        logger.handlers, logger.propagate = [_Notes(self)], False
         logger.setLevel(logging.INFO)
-        logger.propagate = False
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        """End the live line, however the run ended, and leave the log as it was."""
+        self._close()
+        logger = logging.getLogger("graftlm")
+        logger.handlers, level, logger.propagate = self.before
+        logger.setLevel(level)
 
     def stage(self, name: str) -> None:
         """Say that a stage begins."""

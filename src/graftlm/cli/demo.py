@@ -19,4 +19,6 @@ def command(as_json: bool, **arguments: Any) -> None:
     from graftlm.cli.fit import finish
     from graftlm.verbs.demonstrating import demo
 
-    finish(demo(watch=Screen(), **given(arguments)), as_json)
+    with Screen() as screen:
+        run = demo(watch=screen, **given(arguments))
+    finish(run, as_json)

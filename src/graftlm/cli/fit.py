@@ -28,7 +28,8 @@ def command(data: str, as_json: bool, **arguments: Any) -> None:
     from graftlm.cli._watch import Screen
     from graftlm.verbs.fitting import fit
 
-    run = fit(data, watch=Screen(), **given(arguments))
+    with Screen() as screen:
+        run = fit(data, watch=screen, **given(arguments))
     finish(run, as_json)
 
 

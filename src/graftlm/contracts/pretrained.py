@@ -130,13 +130,14 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
         inside = f"{model.base_model_prefix}." if hasattr(model, model.base_model_prefix) else ""
         lacking = {*told["missing_keys"], *(found[0] for found in told["mismatched_keys"])}
         missing = sorted(key for key in lacking if key.startswith(inside) and "pooler" not in key)
+        checked: nn.Module = model
         if missing:
             raise UserError(
                 f"The weights of '{name}' lack {len(missing)} fitting tensors of the architecture "
                 f"'{config.model_type}', such as '{missing[0]}'; they would start at random. Download or copy the "
                 "model again."
             )
-        return model  # type: ignore[no-any-return]
+        return checked
 
     return Base(tokenizer, config, card, build)
 
@@ -156,16 +157,17 @@ def from_config(config: Any, tokenizer: Any, *, name: str, seed: int, limit: int
         changes.pop("dtype", None)
         for key, value in changes.items():
             setattr(changed, key, value)
-        whole = None
+        whole: nn.Module | None = None
         if auto_model != "AutoModel":  # its head is drawn by the caller's generator, as on a pretrained base
             whole = getattr(transformers, auto_model).from_config(changed, **module_options)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            inner = transformers.AutoModel.from_config(changed, **module_options)  # type: ignore[no-untyped-call]
+            loader: Any = transformers.AutoModel
+            inner: nn.Module = loader.from_config(changed, **module_options)
         if whole is None:
-            return inner  # type: ignore[no-any-return]
-        getattr(whole, whole.base_model_prefix).load_state_dict(inner.state_dict(), strict=False)
-        return whole  # type: ignore[no-any-return]
+            return inner
+        whole.get_submodule(str(whole.base_model_prefix)).load_state_dict(inner.state_dict(), strict=False)
+        return whole
 
     return Base(tokenizer, config, card, build)
 

@@ -42,7 +42,7 @@ class Features:
 
     def probe(self, rows: Rows) -> Linear | None:
         """Return the linear solution on the features of these rows, computed once; None without a linear head."""
-        if self.module is None:
+        if self.module is None or self.head is None:
             return None
         if self.solution is None:
             examples = rows.examples()
@@ -54,7 +54,7 @@ class Features:
             features = self(rows)
             found = logistic.solve(features, np.asarray(every), self.space.size, seed=self.seed)
             self.solution = Linear(found.weight, found.bias, found.strength)
-            if self.module.get_submodule(self.head).bias is None:  # type: ignore[arg-type]
+            if self.module.get_submodule(self.head).bias is None:
                 self.solution = _without_bias(self.solution, features)
         return self.solution
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.model import Model
@@ -52,9 +53,8 @@ class Levers:
         for part in self.model.module.modules():
             config = getattr(part, "config", None)
             if config is not None and hasattr(part, "base_model_prefix") and config._attn_implementation != "eager":
-                own = config._attn_implementation
+                self.undo.append(partial(setattr, config, "_attn_implementation", config._attn_implementation))
                 config._attn_implementation = "eager"
-                self.undo.append(lambda config=config, own=own: setattr(config, "_attn_implementation", own))  # type: ignore[misc]
 
     def plain_attention(self, sample: dict[str, Tensor]) -> None:
         """Use plain attention with masks from the tape, if it gives what the model's own attention gives."""
