@@ -257,7 +257,10 @@ class Loop:
         batches = self.micro_batches(rows)
         loss = self.gradient(batches)
         if self.section.clip:
-            torch.nn.utils.clip_grad_norm_(self.trainable, self.section.clip)
+            # as clip_grad_norm_, but gradients within the limit are not multiplied by one
+            norm = torch.nn.utils.get_total_norm([p.grad for p in self.trainable if p.grad is not None])
+            if norm > self.section.clip:
+                torch.nn.utils.clip_grads_with_norm_(self.trainable, self.section.clip, norm)
         self.optimizer.step()
         for adaptation in self.job.adaptations:
             if adaptation.after_update is not None:
