@@ -16,7 +16,7 @@ endif
 
 help:
 	@echo "make install  a virtual environment in .venv with everything that the other commands need"
-	@echo "make demo     sample data, embedded model: train, judge, predict, in some two minutes"
+	@echo "make demo     sample data, embedded model: train, judge, predict, in some three minutes"
 	@echo "make test     every test that can run here (PYTEST_ARGS='-k name' to choose)"
 	@echo "make lint     ruff, format, types, layers"
 	@echo "make format   let ruff mend what it can"

@@ -1,4 +1,4 @@
-"""Fit the embedded model on sample data: some two minutes, no download."""
+"""Fit the embedded model on sample data: some three minutes, no download."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from graftlm.cli._options import TRAINING, given, options
 def command(as_json: bool, **arguments: Any) -> None:
     """Run the main job on Banking77 (13,083 questions to a bank, 77 intents) with the embedded model.
 
-    Training gets 75 seconds; `graft demo --set train.epochs=4` trains as long as `graft fit` would.
+    Training gets 110 seconds; `graft demo --set train.epochs=4` trains as long as `graft fit` would.
     """
     from graftlm.cli._watch import Screen
     from graftlm.cli.fit import finish
