@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-SHORT = 96
-"""Tokens up to which plain attention runs backward faster than the fused kernel on a processor; measured."""
+SHORT, LONGEST = 96, 256
+"""Mean tokens up to which plain attention runs backward faster than the fused kernel on a processor (measured), and
+the longest sequence for which it is used: its weights grow with the square of the length, and so do their masks."""
 
 
 class Levers:

@@ -23,7 +23,7 @@ from graftlm.nn.schedules import multiplier
 from graftlm.recipe import TrainSection
 from graftlm.stages.training.groups import parameter_groups
 from graftlm.stages.training.job import Job
-from graftlm.stages.training.levers import SHORT, Levers, tied
+from graftlm.stages.training.levers import LONGEST, SHORT, Levers, tied
 from graftlm.stages.training.snapshots import restore_snapshot, seed_generators, take_snapshot
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ class Loop:
         if "attentions" in self.needs:
             self.levers.attention_that_shows()
         if section.fast_dropout and on_cpu:
-            if float(self.lengths.mean()) <= SHORT and "attentions" not in self.needs:
+            short = float(self.lengths.mean()) <= SHORT and int(self.lengths.max()) <= LONGEST
+            if short and "attentions" not in self.needs:
                 sample = job.data.packed.batch(self._sample(), self.pad, job.model.tokenizer.padding_side)
                 self.levers.plain_attention({k: v.to(self.device) for k, v in sample.items()})
             self.levers.fast_dropout()
