@@ -174,6 +174,10 @@ def fit(
     checking.raise_for(checked.findings)
     run_folder.same_data(folder, checked.dataset.fingerprints())
     # made only now, so that a wrong path or a fault in the data leaves no folder in the way of the next try
+    if recipe.train.device != "auto":
+        from graftlm.nn.precision import device_for
+
+        device_for(recipe.train.device)  # before the folder is made: a device that is not there leaves nothing behind
     run_folder.prepare(recipe, folder)
     files.write_json(folder / "data.json", checked.as_json())
     for finding in checked.findings:

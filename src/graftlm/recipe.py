@@ -41,6 +41,8 @@ def _seconds(given: Any) -> Any:
     """Turn "90s", "10m", "1.5h" into seconds."""
     if isinstance(given, str) and (found := re.fullmatch(r"\s*([\d.]+)\s*([smh]?)\s*", given)):
         return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    if isinstance(given, str):
+        raise ValueError(f"expected a time such as 90s, 10m or 1.5h; got '{given}'.")
     return given
 
 

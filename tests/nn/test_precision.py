@@ -83,3 +83,15 @@ def test_a_copy_leaves_its_source_alone() -> None:
         assert torch.equal(value, kept[name])
     assert not module.head._forward_pre_hooks
     assert precision.dtype_of(twin) == torch.bfloat16
+
+
+def test_a_device_that_is_not_there_is_told(monkeypatch):
+    import pytest
+    import torch
+
+    from graftlm.core.errors import UserError
+    from graftlm.nn.precision import device_for
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"'cuda' was asked for.*--device cpu"):
+        device_for("cuda")

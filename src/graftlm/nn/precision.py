@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from graftlm.core.errors import UserError
+
 Precision = Literal["auto", "fp32", "bf16"]
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -39,8 +41,19 @@ def cpu_has_bf16(cpuinfo: Path = CPUINFO) -> str | None:
 
 
 def device_for(name: str = "auto") -> torch.device:
-    """Return the device that a name means; auto takes an accelerator where there is one."""
+    """Return the device that a name means; auto takes an accelerator where there is one.
+
+    Raises:
+        UserError: the device is named and not there.
+    """
     if name != "auto":
+        kind = name.partition(":")[0]
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if not there.get(kind, True):
+            raise UserError(
+                f"The device '{name}' was asked for, but this machine (or this build of torch {torch.__version__}) has "
+                "none. Use --device auto or --device cpu."
+            )
         return torch.device(name)
     if torch.cuda.is_available():
         return torch.device("cuda")
