@@ -57,6 +57,9 @@ class Task(Plugin):
     auto_model: ClassVar[str] = ""
     metrics: ClassVar[tuple[Metric, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ()
+    pooled: ClassVar[bool] = True
+    """Whether one vector for a sequence is enough, so that a base that declares a pooling keeps it; tasks that look
+    at each token say False and get the whole `auto_model`."""
     metric: str | None = None
     """Name of the metric that decides (early stopping, best checkpoint, verdict); None: the first."""
 

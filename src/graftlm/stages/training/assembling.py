@@ -34,7 +34,7 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
         if tokenizer.eos_token is None:
             raise UserError(f"The tokenizer of '{base.card.name}' has no padding token; batches cannot be made.")
         tokenizer.pad_token = tokenizer.eos_token
-    pooling = pooling_of(backbone, base)
+    pooling = pooling_of(backbone, base) if task.pooled else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if pooling is not None:

@@ -1,0 +1,51 @@
+"""Reading and checking the data of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from graftlm.contracts.rows import Rows
+from graftlm.pipeline.work import Checked
+from graftlm.recipe import Recipe
+
+if TYPE_CHECKING:
+    from graftlm.contracts.backbone import Base
+
+
+def check(
+    recipe: Recipe, given: Mapping[str, Any] | None = None, *, opened: Callable[[], Base] | None = None
+) -> Checked:
+    """Read and check the data of a recipe; with a base model, token lengths and language too.
+
+    `opened()` opens the base model: it is called once the data can be read and the task can use them.
+
+    Raises:
+        DataError: the data cannot be read, or the task cannot use them and there is a base model to open.
+    """
+    from graftlm.stages import checking, reading
+    from graftlm.stages.language import check_language
+
+    task = recipe.task
+    dataset = reading.read(recipe.data, task, given, seed=recipe.train.seed)
+    base = None
+    if opened is not None:
+        checking.raise_for([*dataset.findings, *task.check(dict(dataset.splits))])
+        base = opened()
+    limit = base.card.limit if base else None
+    lengths = None
+    if base is not None:
+        tokenizer, longest = base.tokenizer, base.card.limit
+
+        def lengths(rows: Rows) -> Any:
+            import numpy as np
+
+            parts = [task.encode(chunk, tokenizer, longest) for chunk in rows.chunks()]
+            return np.array([len(one) + one.truncated for part in parts for one in part])
+
+    found = checking.check(dataset, task, recipe.data, lengths=lengths, limit=limit)
+    findings = tuple(found.findings)
+    if base is not None:
+        roles = [role.name for role in task.roles if role.kind == "text"]
+        findings += tuple(check_language(found.dataset.train, roles, base.card, base.tokenizer))
+    return Checked(found.dataset, findings, found.counts, limit, base)

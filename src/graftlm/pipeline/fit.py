@@ -1,0 +1,138 @@
+"""One run: read, check, train, compare, write."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from graftlm.contracts.rows import Rows
+from graftlm.contracts.values import Answer, Score
+from graftlm.core import environment, files, hashing, log
+from graftlm.core.errors import GateMissed, Interrupted
+from graftlm.pipeline.check import check
+from graftlm.pipeline.compare import compare_baselines
+from graftlm.pipeline.finish import finish
+from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
+from graftlm.recipe import Recipe
+
+if TYPE_CHECKING:
+    from graftlm.contracts.model import Model
+    from graftlm.stages.evaluating import OwnMetric
+    from graftlm.stages.training.fitting import Trained
+
+
+def fit(
+    recipe: Recipe,
+    given: Mapping[str, Any] | None = None,
+    *,
+    resume: bool = False,
+    watch: Watcher | None = None,
+    own_metrics: Sequence[Callable[..., float]] = (),
+) -> Run:
+    """Carry a pretrained model over to data: read, check, train, compare with baselines, write a bundle.
+
+    `given` maps "train", "valid", "test" to objects in memory or paths that take the place of the
+    recipe's.
+
+    Raises:
+        UserError: what was given cannot be used.
+        Interrupted: the user stopped the run; it can be resumed.
+        GateMissed: the run is done, but `evaluate.require_gain` was not met.
+    """
+    from graftlm.stages import checking, run_folder
+    from graftlm.stages.evaluating import own_metric
+
+    environment.settle()
+    named: list[Any] = [*recipe.evaluate.metrics, *own_metrics]
+    own = [own_metric(metric) for metric in named]
+    folder = run_folder.examine(recipe, resume=resume)
+    work = Work(recipe, folder, watch or Nobody(), resume)
+    work.stage("read")
+    checked = check(recipe, given, opened=recipe.backbone.open)
+    checking.raise_for(checked.findings)
+    run_folder.same_data(folder, checked.dataset.fingerprints())
+    # made only now, so that a wrong path or a fault in the data leaves no folder in the way of the next try
+    if recipe.train.device != "auto":
+        from graftlm.nn.precision import device_for
+
+        device_for(recipe.train.device)  # before the folder is made: a device that is not there leaves nothing behind
+    run_folder.prepare(recipe, folder)
+    files.write_json(folder / "data.json", checked.as_json())
+    for finding in checked.findings:
+        if finding.level == "warning":
+            log.warn(finding.message)
+    try:
+        run = _fit(work, checked, own)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        said = str(stop) or "Stopped."
+        raise Interrupted(f"{said} Go on with the same command and: --out {folder} --resume") from None
+    if recipe.evaluate.require_gain and (run.verdict is None or run.verdict.verdict != "helped"):
+        said = run.verdict.sentence if run.verdict else "there is no baseline to compare with."
+        raise GateMissed(f"evaluate.require_gain: {said} The run lies in '{folder}'.")
+    return run
+
+
+def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
+    from graftlm.contracts.pretrained import from_config
+    from graftlm.prediction import Predictor
+    from graftlm.stages.training.assembling import assemble
+    from graftlm.stages.training.encoding import hold
+    from graftlm.stages.training.features import Features
+    from graftlm.stages.training.fitting import Wanted
+    from graftlm.stages.training.fitting import fit as train
+    from graftlm.stages.training.refitting import joined
+
+    recipe, task, splits = work.recipe, work.recipe.task, checked.dataset.splits
+    section, rows, valid = recipe.train, splits["train"], splits.get("valid")
+    base = checked.base or recipe.backbone.open()
+    limit = checked.limit or base.card.limit
+    work.stage("load")
+    space = task.space(rows)
+    wanted = Wanted(section, recipe.backbone, task, recipe.methods, recipe.losses, recipe.augmentations)
+    features = Features(
+        assemble(base, recipe.backbone, task, space, seed=section.seed),
+        task, space, limit=limit, device=section.device, precision=section.precision, seed=section.seed,
+    )  # fmt: skip
+    held = hold(valid, task, base.tokenizer, limit) if valid is not None and len(valid) else None
+
+    def judge(model: Model) -> Score:
+        predictor = Predictor(model, task, space, limit=limit, precision=section.precision)
+        answers = predictor.of_inputs(held.inputs, held.examples)  # type: ignore[union-attr]
+        primary = task.primary
+        value = primary.compute(task.grade(answers, held.examples, space))  # type: ignore[union-attr]
+        return Score(value, n=len(answers), higher_is_better=primary.higher_is_better)
+
+    mark = hashing.of_value([recipe.fingerprint(), checked.dataset.fingerprints()])
+
+    def scratch() -> Callable[[Rows], Sequence[Answer]]:
+        card = base.card
+        facts: dict[str, Any] = {"pooling": card.pooling, "languages": card.languages}
+        fresh = from_config(base.config, base.tokenizer, name=f"random {card.name}", seed=section.seed, **facts)
+        # every parameter trains: the recipe's default method, whatever the run itself uses
+        other = dataclasses.replace(wanted, methods=Recipe().methods, losses=(), augmentations=())
+        trained = train(
+            other, fresh, space, rows, limit=limit, probe=lambda: None, judge=judge if held else None,
+            folder=work.folder / "scratch", resume=work.resume, fingerprint=mark, watch=work.watch.progress,
+        )  # fmt: skip
+        predictor = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
+        return lambda asked: predictor.answers(asked.examples())
+
+    contenders = compare_baselines(work, splits, space, features, scratch, own)
+    work.stage("train")
+    options: dict[str, Any] = {
+        "limit": limit, "probe": lambda: features.probe(rows), "watch": work.watch.progress
+    }  # fmt: skip
+    trained: Trained = train(
+        wanted, base, space, rows, judge=judge if held else None, folder=work.folder, resume=work.resume,
+        fingerprint=mark, **options,
+    )  # fmt: skip
+    known: dict[str, Sequence[Answer]] = {}
+    if section.refit and valid is not None and held is not None and not trained.solved:
+        # the refitted model has seen the validation rows: figures on them are the first model's
+        first = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
+        known["valid"] = first.of_inputs(held.inputs, held.examples)
+        work.stage("refit")
+        again = train(wanted, base, space, joined(rows, valid, space), epochs=trained.epochs, **options)
+        trained = dataclasses.replace(again, history=trained.history)
+    return finish(work, trained, space, checked, limit, contenders, own, known)

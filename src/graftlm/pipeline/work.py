@@ -1,0 +1,95 @@
+"""What the steps of a run hand on, and who watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from graftlm.contracts.dataset import Dataset
+from graftlm.contracts.progress import Progress
+from graftlm.contracts.values import Finding
+from graftlm.recipe import Recipe
+
+if TYPE_CHECKING:
+    from graftlm.contracts.backbone import Base
+    from graftlm.contracts.verdict import Verdict
+
+
+class Watcher(Protocol):
+    """Whoever wants to see how a run goes."""
+
+    def stage(self, name: str) -> None:
+        """Hear that a stage begins."""
+
+    def progress(self, progress: Progress) -> None:
+        """See the state of training."""
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def stage(self, name: str) -> None:
+        """Hear that a stage begins."""
+
+    def progress(self, progress: Progress) -> None:
+        """See the state of training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: its folder, the tree of metrics.json, the verdict and what the check found."""
+
+    folder: Path
+    metrics: Mapping[str, Any]
+    verdict: Verdict | None
+    findings: tuple[Finding, ...]
+    recipe: Recipe
+
+    @property
+    def bundle(self) -> Path:
+        """Return the folder of the bundle."""
+        return self.folder / "bundle"
+
+
+@dataclass
+class Work:
+    """What the stages of one run hand on."""
+
+    recipe: Recipe
+    folder: Path
+    watch: Watcher
+    resume: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+    began: float = 0.0
+    current: str = ""
+
+    def stage(self, name: str) -> None:
+        now = time.monotonic()
+        if self.current:
+            self.seconds[self.current] = self.seconds.get(self.current, 0.0) + now - self.began
+        self.current, self.began = name, now
+        if name:
+            self.watch.stage(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Data that were read and checked, before any weights are loaded."""
+
+    dataset: Dataset
+    findings: tuple[Finding, ...]
+    counts: Mapping[str, Any]
+    limit: int | None
+    base: Base | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what data.json keeps."""
+        return {
+            **self.dataset.facts,
+            "counts": {name: dict(found) for name, found in self.counts.items()},
+            "fingerprints": self.dataset.fingerprints(),
+            "findings": [finding.as_json() for finding in self.findings],
+        }
