@@ -152,6 +152,16 @@ class EvaluateSection(Section):
     """End with exit code 3 unless the transfer measurably helped."""
 
 
+class RememberSection(Section):
+    """What the model should still know."""
+
+    runs: Annotated[list[str], BeforeValidator(_as_list)] = Field(default_factory=list)
+    """Folders of earlier runs, whose own rows are judged before and after; the run starts where one of them ended."""
+    forget_at_most: float | None = Field(None, ge=0, le=100)
+    """Points of the earlier runs' metrics that may be lost on validation rows; beyond it weights between start and end
+    are taken, and where none of them keeps within it the run ends with exit code 3."""
+
+
 class Recipe(Section):
     """Everything that a run depends on."""
 
@@ -173,6 +183,8 @@ class Recipe(Section):
     """How the gradient loop runs."""
     evaluate: EvaluateSection = EvaluateSection()
     """How the result is judged."""
+    remember: RememberSection = RememberSection()
+    """What the model should still know of earlier runs."""
     out: str | None = None
     """Folder of the run; None: a new one under runs/."""
 

@@ -29,6 +29,10 @@ TRAINING = (
     click.option("--budget", metavar="TIME", help="Time for training, such as 90s or 10m; the schedule ends there."),
     click.option("--baselines", multiple=True, help="A baseline beside the usual ones, such as scratch; or none."),
     click.option("--metric", "metrics", multiple=True, metavar="MODULE:FUNCTION", help="A metric of your own."),
+    click.option(
+        "--remember", multiple=True, metavar="RUN", help="An earlier run whose task is judged before and after."
+    ),
+    click.option("--forget-at-most", type=float, metavar="POINTS", help="What those runs may lose; exit 3 beyond it."),
     click.option("--refit", is_flag=True, help="Train once more on training and validation rows at the end."),
     click.option("--require-gain", is_flag=True, help="Exit with 3 unless the transfer measurably helped."),
     click.option("--resume", is_flag=True, help="Go on with the run in --out where it was stopped."),

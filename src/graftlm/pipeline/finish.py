@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.values import Answer, Space
 from graftlm.core import files, memory
+from graftlm.pipeline.remember import Remembered
 from graftlm.pipeline.work import Checked, Run, Work
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def finish(
     contenders: Mapping[str, Contender],
     own: Sequence[OwnMetric],
     known: Mapping[str, Sequence[Answer]],
+    remembered: Remembered | None = None,
 ) -> Run:
     """Write the bundle, answer with what was written (but for `known` answers by split), judge, report."""
     from graftlm import bundle
@@ -81,6 +83,8 @@ def finish(
             device=str(device), precision=formats.choose(section.precision, device)[1],
             versions=opened.manifest["versions"],
         )  # fmt: skip
+    if remembered is not None:
+        metrics["remember"] = remembered.tree
     write(metrics)
     log_path = folder / "log.jsonl"
     files.write_text(log_path, "".join(json.dumps(entry) + "\n" for entry in trained.history))

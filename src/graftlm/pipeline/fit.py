@@ -13,6 +13,7 @@ from graftlm.core.errors import GateMissed, Interrupted
 from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
 from graftlm.pipeline.finish import finish
+from graftlm.pipeline.remember import check_start, open_sources, remember
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
 from graftlm.recipe import Recipe
 
@@ -67,6 +68,9 @@ def fit(
     except (Interrupted, KeyboardInterrupt) as stop:
         said = str(stop) or "Stopped."
         raise Interrupted(f"{said} Go on with the same command and: --out {folder} --resume") from None
+    told = run.metrics.get("remember")
+    if told and not told["kept"]:
+        raise GateMissed(f"remember.forget_at_most: {told['sentence']} The run lies in '{folder}'.")
     if recipe.evaluate.require_gain and (run.verdict is None or run.verdict.verdict != "helped"):
         said = run.verdict.sentence if run.verdict else "there is no baseline to compare with."
         raise GateMissed(f"evaluate.require_gain: {said} The run lies in '{folder}'.")
@@ -118,6 +122,13 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
         predictor = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
         return lambda asked: predictor.answers(asked.examples())
 
+    sources, start = [], {}
+    if recipe.remember.runs:
+        work.stage("remember")
+        sources = open_sources(recipe.remember, seed=section.seed, resamples=recipe.evaluate.resamples)
+        begun = assemble(base, recipe.backbone, task, space, seed=section.seed)
+        check_start(sources, begun)
+        start = begun.module.get_submodule(begun.base).state_dict()
     contenders = compare_baselines(work, splits, space, features, scratch, own)
     work.stage("train")
     options: dict[str, Any] = {
@@ -135,4 +146,12 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
         work.stage("refit")
         again = train(wanted, base, space, joined(rows, valid, space), epochs=trained.epochs, **options)
         trained = dataclasses.replace(again, history=trained.history)
-    return finish(work, trained, space, checked, limit, contenders, own, known)
+    remembered = None
+    if sources:
+        work.stage("remember")
+        remembered = remember(
+            recipe.remember, sources, start, trained.model, judge if held else None,
+            seed=section.seed, resamples=recipe.evaluate.resamples,
+        )  # fmt: skip
+        known = {} if remembered.moved else known
+    return finish(work, trained, space, checked, limit, contenders, own, known, remembered)

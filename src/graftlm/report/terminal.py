@@ -40,6 +40,8 @@ def show(
     if transfer := metrics.get("transfer"):
         colour = _COLOURS.get(transfer["verdict"], "")
         console.print(Text(transfer["sentence"], style="" if plain else f"bold {colour}"), soft_wrap=plain)
+    if remembered := metrics.get("remember"):
+        console.print(Text(remembered["sentence"], style="" if plain or remembered["kept"] else "red"), soft_wrap=plain)
     warnings = [finding for finding in findings if finding.level != "note"]
     for finding in warnings[:_MOST]:
         console.print(Text(f"{finding.level}: {finding.message}", style="" if plain else "yellow"), soft_wrap=plain)

@@ -29,6 +29,8 @@ PLACES = {
     "trackers": "train.trackers",
     "require_gain": "evaluate.require_gain",
     "metrics": "evaluate.metrics",
+    "remember": "remember.runs",
+    "forget_at_most": "remember.forget_at_most",
     "overlap": "data.overlap",
     "bad_rows": "data.bad_rows",
 }
