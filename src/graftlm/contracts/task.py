@@ -125,7 +125,20 @@ class Task(Plugin):
         """Return the columns that metrics are computed from, one value a row."""
 
     def details(self, grades: Grades, space: Space) -> dict[str, Any]:
-        """Return tables for the report (per-class figures, confusion matrix), in JSON types."""
+        """Return what the report shows beside the figures, in JSON types; every key may be absent.
+
+        ```
+        labels     names of the classes, in the order that `confusion` counts
+        per_class  [{label, rows, ...}]: one row a class; the other keys become columns, shares are told in percent
+        confusion  [[true, predicted, count], ...]: positions in `labels`
+        never_seen how many answers' truth was no class of training
+        tables     [{title, columns: [name, ...], rows: [[cell, ...], ...], about}]: cells are text, numbers or None;
+                   columns sort by a click; the first column names the row. `about` is a line below the title
+        curves     [{title, x, y, lines: [{name, points: [[x, y], ...]}], about}]: x and y name the axes
+        ```
+
+        A task that has other things to show gives `tables` and `curves`; the report needs no change.
+        """
         return {}
 
     def truth(self, example: Example) -> Any:
