@@ -1,0 +1,39 @@
+"""Synonyms from the user's own dictionary."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from graftlm.core import registry
+from graftlm.core.errors import UserError
+
+
+def make(name, **fields):
+    return registry.make("augmentation", {"use": name, **fields})
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_synonyms_by_lines_and_by_json(tmp_path):
+    lines = tmp_path / "words.txt"
+    lines.write_text("\ufeffcard, plastic\n钱，款\n", encoding="utf-8")
+    one = make("synonyms", dictionary=str(lines), rate=1.0)
+    assert one.change("Card and cardinal", rng()) == "Plastic and cardinal"
+    assert one.change("我的钱", rng()) == "我的款"
+    table = tmp_path / "words.json"
+    table.write_text(json.dumps({"my": "our", "big": ["large"]}), encoding="utf-8")
+    assert make("synonyms", dictionary=str(table), rate=1.0).change("my big card", rng()) == "our large card"
+
+
+@pytest.mark.parametrize("content", [None, "", "[1, 2]", "{bad"])
+def test_a_dictionary_that_is_none_is_told(tmp_path, content):
+    path = tmp_path / "words.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"words\.json"):
+        make("synonyms", dictionary=str(path)).change("text", rng())
