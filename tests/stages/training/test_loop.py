@@ -277,7 +277,7 @@ def test_a_budget_ends_in_time_and_the_schedule_with_it(setup):
     assert told[-1].last
     assert told[-1].score is not None, "the last step is judged"
     assert 1 < told[-1].step < 1_000_000
-    assert told[-1].rate < 0.2 * 3e-3
+    assert told[-1].rate < 0.5 * 3e-3  # a step on a busy machine may take a good part of the time
 
 
 def test_early_stopping(setup, judge_of):
