@@ -23,8 +23,8 @@ ROOT = PACKAGE.parent.parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LONGEST_FILE = 400
-ROOT_NAMES = 20
-COMMAND_LINE_OPTIONS = 60
+ROOT_NAMES = 24
+COMMAND_LINE_OPTIONS = 68
 TYPE_IGNORES = 28
 SECONDS_TO_START = 0.5
 HEAVY = ("torch", "transformers", "sklearn", "datasets", "pandas", "accelerate", "scipy", "pyarrow", "numpy")

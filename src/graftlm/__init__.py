@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from graftlm.verbs.fitting import fit
     from graftlm.verbs.listing import list_plugins
     from graftlm.verbs.predicting import predict
+    from graftlm.verbs.running import run
     from graftlm.verbs.scaffolding import new
     from graftlm.verbs.schema import schema
 
@@ -54,6 +55,7 @@ _HOMES = {
     "verbs.fitting": ("fit",),
     "verbs.listing": ("list_plugins",),
     "verbs.predicting": ("predict",),
+    "verbs.running": ("run",),
     "verbs.scaffolding": ("new",),
     "verbs.schema": ("schema",),
 }
@@ -78,6 +80,7 @@ __all__ = [
     "list_plugins",
     "new",
     "predict",
+    "run",
     "schema",
 ]
 
