@@ -15,3 +15,14 @@ def peak_bytes() -> int:
         return int(psutil.Process().memory_info().peak_wset)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(most) if sys.platform == "darwin" else int(most) * 1024
+
+
+def ran_out(fault: BaseException) -> bool:
+    """Tell whether a fault says that memory could not be had, from the processor's allocator or a device's."""
+    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
+        return True
+    said = str(fault).lower()
+    return isinstance(fault, RuntimeError) and any(one in said for one in _SHORTAGE)
+
+
+_SHORTAGE = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")

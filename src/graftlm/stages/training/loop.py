@@ -21,6 +21,7 @@ from graftlm.nn import precision as formats
 from graftlm.nn.prefix import FrozenPrefix
 from graftlm.nn.schedules import multiplier
 from graftlm.recipe import TrainSection
+from graftlm.stages.training import sparing
 from graftlm.stages.training.groups import parameter_groups
 from graftlm.stages.training.job import Job
 from graftlm.stages.training.levers import LONGEST, SHORT, Levers, tied
@@ -45,6 +46,7 @@ class Loop:
         self.lengths = job.data.packed.lengths
         self.pad = job.model.tokenizer.pad_token_id
         self.step, self.steps = 0, job.plan.steps
+        self.micro = section.micro_batch_size  # halved where memory runs out
         self.best_score: float | None = None
         self.stale = 0
         self.spent = 0.0  # seconds before this process began
@@ -191,7 +193,7 @@ class Loop:
         """Return this process's share of a global batch, cut into micro-batches."""
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         mine = rows[rank::world]
-        size = self.section.micro_batch_size or max(1, len(mine))
+        size = self.micro or max(1, len(mine))
         cut = [mine[i : i + size] for i in range(0, len(mine), size)]
         targets = self.job.data.targets
         return [Batch(self._inputs(part), self._target([targets[i] for i in part]), part) for part in cut]
@@ -255,8 +257,7 @@ class Loop:
         done = self.done()
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * multiplier(self.section.schedule, done, self.section.warmup)
-        batches = self.micro_batches(rows)
-        loss = self.gradient(batches)
+        loss = sparing.gradient(self, rows)
         if self.section.clip:
             # as clip_grad_norm_, but gradients within the limit are not multiplied by one
             norm = torch.nn.utils.get_total_norm([p.grad for p in self.trainable if p.grad is not None])
