@@ -43,6 +43,7 @@ def fit(
     """
     from graftlm.stages import checking, run_folder
     from graftlm.stages.evaluating import own_metric
+    from graftlm.stages.training.stopping import terminable
 
     environment.settle()
     named: list[Any] = [*recipe.evaluate.metrics, *own_metrics]
@@ -58,13 +59,14 @@ def fit(
         from graftlm.nn.precision import device_for
 
         device_for(recipe.train.device)  # before the folder is made: a device that is not there leaves nothing behind
-    run_folder.prepare(recipe, folder)
-    files.write_json(folder / "data.json", checked.as_json())
-    for finding in checked.findings:
-        if finding.level == "warning":
-            log.warn(finding.message)
     try:
-        run = _fit(work, checked, own)
+        with terminable(), run_folder.locked(folder):
+            run_folder.prepare(recipe, folder)
+            files.write_json(folder / "data.json", checked.as_json())
+            for finding in checked.findings:
+                if finding.level == "warning":
+                    log.warn(finding.message)
+            run = _fit(work, checked, own)
     except (Interrupted, KeyboardInterrupt) as stop:
         said = str(stop) or "Stopped."
         raise Interrupted(f"{said} Go on with the same command and: --out {folder} --resume") from None

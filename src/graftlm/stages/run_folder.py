@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from graftlm.core import files
+from graftlm.core import files, log
 from graftlm.core.errors import UserError, listing
 from graftlm.recipe import Recipe
 
 RECIPE, FINGERPRINT, METRICS, DATA = "recipe.yaml", ".fingerprint", "metrics.json", "data.json"
+LOCK = ".lock"
 
 
 def examine(recipe: Recipe, *, resume: bool) -> Path:
@@ -27,10 +29,10 @@ def examine(recipe: Recipe, *, resume: bool) -> Path:
     mark = recipe.fingerprint()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"The output '{folder}' is a file; expected a folder that is empty or not there yet.")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         known = folder / FINGERPRINT
         if not known.is_file():
-            held = listing(sorted(p.name for p in folder.iterdir()), 6)
+            held = listing(sorted(p.name for p in folder.iterdir() if p.name != LOCK), 6)
             raise UserError(
                 f"The output folder '{folder}' is not empty (it holds {held}) and is not a run of this project. Name "
                 "another one with --out."
@@ -65,6 +67,37 @@ def prepare(recipe: Recipe, folder: Path) -> None:
         files.write_text(folder / FINGERPRINT, mark + "\n")
     except OSError as fault:
         raise UserError(f"The output folder '{folder}' cannot be written: {fault.strerror or fault}.") from None
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process; the system lets go when the process ends, however it ends.
+
+    Where the system has no such locks (Windows, some network disks), nothing is held.
+
+    Raises:
+        UserError: another process is at work in the folder, or the folder cannot be made or written.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / LOCK).open("a", encoding="utf-8")
+    except OSError as fault:
+        raise UserError(f"The output folder '{folder}' cannot be written: {fault.strerror or fault}.") from None
+    with opened as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"Another run is at work in '{folder}'. Wait for it or stop it, or name another folder with --out."
+            ) from None
+        except OSError as fault:
+            log.note(f"'{folder}' cannot be locked ({fault.strerror or fault}): start no second run in it")
+        yield
 
 
 def same_data(folder: Path, fingerprints: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from graftlm.stages.training.stopping import listening
+from graftlm.stages.training.stopping import listening, terminable
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -46,3 +46,10 @@ def test_beside_the_main_thread_it_only_says_no():
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_outside_of_training_sigterm_is_as_an_interrupt():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt, match="Stopped by SIGTERM"), terminable():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before

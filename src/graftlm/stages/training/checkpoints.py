@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graftlm.core import files, hashing, log
-from graftlm.core.errors import BundleError
+from graftlm.core.errors import BundleError, UserError
 
 TENSORS, FACTS, MANIFEST = "tensors.safetensors", "facts.json", "manifest.json"
 
@@ -21,19 +21,30 @@ class Checkpoints:
         self.folder, self.keep = folder, keep
 
     def save(self, step: int, snapshot: Mapping[str, Any], *, fingerprint: str, best: bool) -> None:
-        """Write a checkpoint and remove those that are neither best nor among the newest."""
+        """Write a checkpoint and remove those that are neither best nor among the newest.
+
+        Raises:
+            UserError: it cannot be written (disk full, folder read-only, input/output error); the others stay.
+        """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         path = self.folder / f"step-{step:08d}"
         facts = {**snapshot["facts"], "fingerprint": fingerprint, "best_step": step if best else self.best_step()}
-        with files.writing_folder(path) as inside:
-            save_file({name: t.contiguous() for name, t in snapshot["tensors"].items()}, inside / TENSORS)
-            (inside / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-            entries = {
-                name: {"size": (inside / name).stat().st_size, "sha256": hashing.of_file(inside / name)}
-                for name in (TENSORS, FACTS)
-            }
-            (inside / MANIFEST).write_text(json.dumps(entries), encoding="utf-8")
+        try:
+            with files.writing_folder(path) as inside:
+                save_file({name: t.contiguous() for name, t in snapshot["tensors"].items()}, inside / TENSORS)
+                (inside / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+                entries = {
+                    name: {"size": (inside / name).stat().st_size, "sha256": hashing.of_file(inside / name)}
+                    for name in (TENSORS, FACTS)
+                }
+                (inside / MANIFEST).write_text(json.dumps(entries), encoding="utf-8")
+        except (OSError, SafetensorError) as fault:
+            raise UserError(
+                f"The checkpoint at step {step} cannot be written to '{self.folder}': {fault}. The checkpoints before "
+                "it are as they were: make room or make the folder writable, and go on with --resume."
+            ) from fault
         self._rotate(facts["best_step"])
 
     def steps(self) -> list[int]:

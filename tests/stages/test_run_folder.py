@@ -1,0 +1,50 @@
+"""The run folder: one process at a time, and no lock that outlives its process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from graftlm.core.errors import UserError
+from graftlm.stages import run_folder
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from graftlm.stages import run_folder
+with run_folder.locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone_even_killed(tmp_path):
+    command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="Another run is at work in"), run_folder.locked(tmp_path):
+            raise AssertionError("held twice")
+        first.send_signal(signal.SIGKILL)
+    with run_folder.locked(tmp_path):
+        pass
+
+
+def test_the_lock_is_free_again_after_the_block(tmp_path):
+    for _ in range(2):
+        with run_folder.locked(tmp_path):
+            pass
+
+
+def test_a_folder_that_holds_the_lock_alone_is_empty(tmp_path):
+    from graftlm.recipe import Recipe
+
+    with run_folder.locked(tmp_path / "run"):
+        pass
+    recipe = Recipe(out=str(tmp_path / "run"))
+    assert run_folder.examine(recipe, resume=False) == tmp_path / "run"
+    (tmp_path / "run" / "mine.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(UserError, match=r"it holds 'mine.txt'\) and is not a run"):
+        run_folder.examine(recipe, resume=False)
