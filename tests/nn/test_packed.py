@@ -48,3 +48,19 @@ def test_it_tells_lengths_and_vocabulary():
 def test_rows_may_be_an_array_of_numbers():
     packed = Packed.of([{"input_ids": [1]}, {"input_ids": [2, 3]}])
     assert packed.batch(np.array([1, 0]), 0)["input_ids"].tolist() == [[2, 3], [1, 0]]
+
+
+def test_packs_joined_equal_one_pack_of_all():
+    rows = [
+        {"input_ids": [5, 6], "token_type_ids": [0, 0]},
+        {"input_ids": [7]},
+        {"input_ids": [8, 9, 4], "token_type_ids": [0, 1, 1]},
+    ]
+    rows[1]["token_type_ids"] = [0]
+    whole = Packed.of(rows)
+    joined = Packed.joined([Packed.of(rows[:2]), Packed.of(rows[2:])])
+    assert joined.offsets.tolist() == whole.offsets.tolist()
+    assert joined.features.keys() == whole.features.keys()
+    for name, values in whole.features.items():
+        assert joined.features[name].dtype == np.int32
+        assert joined.features[name].tolist() == values.tolist()

@@ -35,6 +35,26 @@ class Packed:
         kept = {name: array for name, array in arrays.items() if name == "input_ids" or array.any()}
         return cls(kept, offsets)
 
+    @classmethod
+    def joined(cls, parts: Iterable[Packed]) -> Packed:
+        """Join packs end to end; a feature that a pack left out is zero there, so memory holds no Python list a row."""
+        packs = list(parts)
+        if not packs:
+            return cls.of([])
+        offsets = np.zeros(sum(map(len, packs)) + 1, dtype=np.int64)
+        np.cumsum(np.concatenate([pack.lengths for pack in packs]), out=offsets[1:])
+        features = {}
+        for name in dict.fromkeys(name for pack in packs for name in pack.features):
+            whole = np.zeros(int(offsets[-1]), dtype=np.int32)
+            begin = 0
+            for pack in packs:
+                size = int(pack.offsets[-1])
+                if name in pack.features:
+                    whole[begin : begin + size] = pack.features[name]
+                begin += size
+            features[name] = whole
+        return cls(features, offsets)
+
     def __len__(self) -> int:
         """Return the number of sequences."""
         return len(self.offsets) - 1

@@ -24,15 +24,15 @@ class Encoded:
 
 def encode(rows: Rows, task: Task, tokenizer: Any, space: Space, limit: int) -> Encoded:
     """Tokenise a split in chunks; rows whose target is not in the space are the caller's to remove."""
-    features: list[Any] = []
+    parts: list[Packed] = []
     targets: list[Any] = []
     truncated = 0
     for chunk in rows.chunks():
         inputs = task.encode(chunk, tokenizer, limit)
         targets += task.targets(chunk, inputs, space)
         truncated += sum(one.truncated > 0 for one in inputs)
-        features += [one.features for one in inputs]
-    packed = Packed.of(features)
+        parts.append(Packed.of([one.features for one in inputs]))
+    packed = Packed.joined(parts)
     return Encoded(packed, targets, truncated, int(packed.offsets[-1]))
 
 

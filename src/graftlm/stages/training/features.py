@@ -61,10 +61,10 @@ class Features:
     def _compute(self, rows: Rows) -> np.ndarray:
         if self.module is None or self.head is None:
             raise RuntimeError("features are asked of a model without a head")
-        features: list[Any] = []
-        for chunk in rows.chunks():
-            features += [one.features for one in self.task.encode(chunk, self.tokenizer, self.limit)]
-        packed = Packed.of(features)
+        packed = Packed.joined(
+            Packed.of([one.features for one in self.task.encode(chunk, self.tokenizer, self.limit)])
+            for chunk in rows.chunks()
+        )
         out: np.ndarray | None = None
         caught: list[torch.Tensor] = []
         hook = self.module.get_submodule(self.head).register_forward_pre_hook(lambda _, args: caught.append(args[0]))
