@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from graftlm.recipe import Recipe
+    from graftlm.verbs.caching import cache
     from graftlm.verbs.checking import check
     from graftlm.verbs.comparing import compare
     from graftlm.verbs.demonstrating import demo
@@ -47,6 +48,7 @@ _HOMES = {
         "UserError",
     ),
     "recipe": ("Recipe",),
+    "verbs.caching": ("cache",),
     "verbs.checking": ("check",),
     "verbs.comparing": ("compare",),
     "verbs.demonstrating": ("demo",),
@@ -71,6 +73,7 @@ __all__ = [
     "RecipeError",
     "UserError",
     "__version__",
+    "cache",
     "check",
     "compare",
     "demo",

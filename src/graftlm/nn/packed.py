@@ -66,7 +66,10 @@ class Packed:
 
     def vocabulary(self) -> np.ndarray:
         """Return the distinct token ids, sorted."""
-        return np.unique(self.features["input_ids"])
+        ids, piece = self.features["input_ids"], 1 << 22
+        # in pieces: the ids may lie on disk, and sorting a copy of all would need them in memory twice
+        found = [np.unique(ids[start : start + piece]) for start in range(0, len(ids), piece)]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int32)
 
     def batch(self, rows: Sequence[int], pad: int, side: str = "right") -> dict[str, Tensor]:
         """Return padded tensors (B, L) of the given rows, L the longest of them, with `attention_mask`."""

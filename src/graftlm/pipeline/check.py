@@ -40,8 +40,30 @@ def check(
         def lengths(rows: Rows) -> Any:
             import numpy as np
 
-            parts = [task.encode(chunk, tokenizer, longest) for chunk in rows.chunks()]
-            return np.array([len(one) + one.truncated for part in parts for one in part])
+            from graftlm.core import cache, hashing
+            from graftlm.nn import tokens
+            from graftlm.stages.training.encoding import CACHED_FROM
+
+            def count() -> Any:
+                parts = (task.encode(chunk, tokenizer, longest) for chunk in rows.chunks())
+                return np.concatenate(
+                    [np.array([len(one) + one.truncated for one in part], dtype=np.int64) for part in parts]
+                    or [np.zeros(0, dtype=np.int64)]
+                )
+
+            mark = tokens.tokenizer_mark(tokenizer) if len(rows) >= CACHED_FROM else None
+            if mark is None:
+                return count()
+            key = hashing.of_value([tokens.FORMAT, rows.fingerprint, mark, task.as_use(), longest])
+            place = cache.find("lengths", key)
+            if place is not None:
+                return np.load(place / "lengths.npy", allow_pickle=False)
+            found = count()
+            cache.put(
+                "lengths", key, lambda folder: np.save(folder / "lengths.npy", found, allow_pickle=False),
+                f"lengths of {len(rows):,} rows of {rows.name}",
+            )  # fmt: skip
+            return found
 
     found = checking.check(dataset, task, recipe.data, lengths=lengths, limit=limit)
     findings = tuple(found.findings)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Example, Inputs, Space
+from graftlm.core import cache, hashing, log
+from graftlm.nn import tokens
 from graftlm.nn.packed import Packed
 
 
@@ -22,8 +26,41 @@ class Encoded:
     tokens: int
 
 
+CACHED_FROM = 20_000
+"""Rows from which on tokens are kept in the cache: fewer are tokenised as fast as they are read."""
+
+
 def encode(rows: Rows, task: Task, tokenizer: Any, space: Space, limit: int) -> Encoded:
-    """Tokenise a split in chunks; rows whose target is not in the space are the caller's to remove."""
+    """Tokenise a split in chunks, or take it from the cache.
+
+    Rows whose target is not in the space are the caller's to remove. Kept is what has one whole number as its target, by the fingerprints of rows and tokenizer, the task, its answers
+    and the limit.
+    """
+    mark = tokens.tokenizer_mark(tokenizer) if len(rows) >= CACHED_FROM else None
+    if mark is None:
+        return _encode(rows, task, tokenizer, space, limit)
+    key = hashing.of_value([tokens.FORMAT, rows.fingerprint, mark, task.as_use(), space.as_json(), limit])
+    place = cache.find("tokens", key)
+    if place is None:
+        made = _encode(rows, task, tokenizer, space, limit)
+        if not all(isinstance(target, int) for target in made.targets):
+            return made
+        columns = {
+            "targets": np.asarray(made.targets, dtype=np.int64),
+            "truncated": np.asarray([made.truncated], dtype=np.int64),
+        }
+        about = f"{len(rows):,} rows of {rows.name}, {made.tokens:,} tokens"
+        place = cache.put("tokens", key, lambda folder: tokens.write(folder, made.packed, **columns), about)
+        if place is None:
+            return made
+        log.note(f"cache: tokens of {len(rows):,} rows are kept for the next run (see graft cache)")
+    else:
+        log.note(f"cache: tokens of {len(rows):,} rows are taken from an earlier run")
+    packed, kept = tokens.read(place)
+    return Encoded(packed, kept["targets"].tolist(), int(kept["truncated"][0]), int(packed.offsets[-1]))
+
+
+def _encode(rows: Rows, task: Task, tokenizer: Any, space: Space, limit: int) -> Encoded:
     parts: list[Packed] = []
     targets: list[Any] = []
     truncated = 0

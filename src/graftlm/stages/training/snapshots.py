@@ -106,7 +106,7 @@ def restore_snapshot(loop: Loop, snapshot: Mapping[str, Any], *, weights_only: b
     name, *rest = facts["numpy_random"]
     np.random.set_state((name, tensors[f"{RANDOM}numpy"].numpy().astype(np.uint32), *rest))
     loop.step, loop.steps = facts["step"], facts["steps"]
-    loop.micro = facts["micro"]
+    loop.micro = facts.get("micro", loop.micro)
     loop.best_score, loop.stale = facts["best_score"], facts["stale"]
     loop.spent, loop.stepping = facts["elapsed"], facts["stepping"]
     loop.examples, loop.tokens, loop.padded = facts["counts"]
