@@ -33,8 +33,8 @@ CACHED_FROM = 20_000
 def encode(rows: Rows, task: Task, tokenizer: Any, space: Space, limit: int) -> Encoded:
     """Tokenise a split in chunks, or take it from the cache.
 
-    Rows whose target is not in the space are the caller's to remove. Kept is what has one whole number as its target, by the fingerprints of rows and tokenizer, the task, its answers
-    and the limit.
+    Rows whose target is not in the space are the caller's to remove. Kept is what has one whole number as its
+    target, by the fingerprints of rows and tokenizer, the task, its answers and the limit.
     """
     mark = tokens.tokenizer_mark(tokenizer) if len(rows) >= CACHED_FROM else None
     if mark is None:
