@@ -33,6 +33,20 @@ class Look:
     state: nn.Module | None = None
 
 
+def choices(look: Look) -> tuple[Tensor, Tensor]:
+    """Return the logits (N, C) and the classes (N,) that count of a task that chooses."""
+    logits, targets = look.outputs.logits.flatten(0, -2), look.batch.targets.flatten()
+    counted = targets != -100
+    return logits[counted], targets[counted]
+
+
+def only_choices(task: Any) -> str | None:
+    """Return why a loss that reshapes the cross-entropy cannot be used for a task, or None."""
+    if task.chooses:
+        return None
+    return f"it reshapes the cross-entropy of one right class, and the task '{task.name()}' has none"
+
+
 class Loss(Plugin):
     """One term of the training loss.
 

@@ -60,6 +60,9 @@ class Task(Plugin):
     pooled: ClassVar[bool] = True
     """Whether one vector for a sequence is enough, so that a base that declares a pooling keeps it; tasks that look
     at each token say False and get the whole `auto_model`."""
+    chooses: ClassVar[bool] = False
+    """Whether its loss is the softmax cross-entropy of logits (..., C) and whole numbers, -100 for what does not
+    count: losses that reshape the cross-entropy look at it."""
     metric: str | None = None
     """Name of the metric that decides (early stopping, best checkpoint, verdict); None: the first."""
 

@@ -119,6 +119,7 @@ class Classification(Task):
         Role("label", "target", LABEL, "the class of the text: any text or number"),
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
+    chooses: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("accuracy", accuracy, about="share of right answers", percent=True, hits=_hits),
         Metric("macro_f1", macro_f1, about="mean F1 over classes, each class weighing the same", percent=True),
