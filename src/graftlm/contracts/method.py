@@ -81,6 +81,8 @@ class Method(Plugin):
     layout: ClassVar[Literal["keeps", "same", "merges"]] = "same"
     other_text: ClassVar[bool] = False
     """Whether token ids beside those of the training rows reach the model (virtual tokens, replayed text)."""
+    adapter: ClassVar[bool] = False
+    """Whether it puts adapters into the layers: only one such method fits in a model."""
     when: ClassVar[str] = ""
     """One sentence: when to use it, and which neighbour to prefer otherwise."""
 

@@ -79,7 +79,7 @@ def recipe_of(
     if task is not None:
         tree["task"] = _plugin(task)
     if base is not None:
-        tree["backbone"] = _base(base)
+        tree["backbone"] = base_use(base)
     if method is not None:
         tree["methods"] = [_plugin(one) for one in _many(method)]
     if loss is not None:
@@ -120,7 +120,7 @@ def _plugin(value: Any) -> Any:
     return value if isinstance(value, str | Mapping) else value.as_use()
 
 
-def _base(value: Any) -> Any:
+def base_use(value: Any) -> Any:
     """Return the recipe form of `--base`: an embedded name, a folder or a Hub name, by who claims it."""
     if not isinstance(value, str | Path):
         return _plugin(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from graftlm.core.errors import GateMissed, RecipeError, listing, near
 from graftlm.pipeline import Watcher
 from graftlm.recipe import Recipe
 from graftlm.report import chain as page
+from graftlm.verbs.arguments import base_use
 
 KEYS = ("out", "all", "remember", "runs")
 NONE = "none"
@@ -129,7 +131,8 @@ def _step(
                 f"runs.{number - 1}: '{name}' starts from '{after}' and names a backbone too; keep one (after: none)."
             )
         ancestors = (*known[after].ancestors, after)
-        tree["backbone"] = {"use": "local", "path": str(folder / after / "bundle")}
+        # not there yet: "./" says that it will be a folder
+        tree["backbone"] = base_use(os.path.join("." if not folder.is_absolute() else "", folder, after, "bundle"))
         if keeps and "remember" not in tree:
             tree["remember"] = {"runs": [str(folder / one) for one in ancestors]}
         elif keeps and "runs" not in tree["remember"]:
