@@ -159,15 +159,15 @@ def _suites(folder: Path) -> list[str]:
 
 
 def test_elsewhere_it_is_written_for_a_package_of_a_third_party(tmp_path):
-    found = new("loss", "focal", tmp_path)
-    assert (found.source, found.test) == (tmp_path / "focal.py", tmp_path / "tests" / "test_focal.py")
-    assert found.entry_point == '[project.entry-points."graftlm.loss"]\nfocal = "your_package.focal"'
+    found = new("loss", "fading", tmp_path)
+    assert (found.source, found.test) == (tmp_path / "fading.py", tmp_path / "tests" / "test_fading.py")
+    assert found.entry_point == '[project.entry-points."graftlm.loss"]\nfading = "your_package.fading"'
     ast.parse(found.source.read_text(encoding="utf-8"))
-    with pytest.raises(UserError, match=r"focal\.py' exists already\. Choose another name"):
-        new("loss", "focal", tmp_path)
+    with pytest.raises(UserError, match=r"fading\.py' exists already\. Choose another name"):
+        new("loss", "fading", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["Focal", "3d", "class", "_own", "with-dash", "", "a b"])
+@pytest.mark.parametrize("name", ["Fading", "3d", "class", "_own", "with-dash", "", "a b"])
 def test_what_cannot_name_a_file_is_refused(name, tmp_path):
     with pytest.raises(UserError, match="cannot name a plug-in. Expected a lower-case Python name"):
         new("loss", name, tmp_path)
@@ -178,7 +178,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"The optimizer 'sgd' exists already: .*sgd\.py"):
         new("optimizer", "sgd", tmp_path)
     with pytest.raises(UserError, match="Did you mean 'loss'"):
-        new("lss", "focal", tmp_path)
+        new("lss", "fading", tmp_path)
 
 
 def test_a_plug_in_named_like_its_contract_keeps_the_two_apart(tmp_path):
