@@ -6,10 +6,10 @@ from graftlm.cli.main import main
 
 
 def test_it_says_what_it_wrote_and_what_to_do(tmp_path, capsys):
-    assert main(["new", "loss", "focal", "--folder", str(tmp_path)]) == 0
+    assert main(["new", "loss", "fading", "--folder", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    assert f"Wrote {tmp_path / 'focal.py'}" in shown
+    assert f"Wrote {tmp_path / 'fading.py'}" in shown
     assert "Now fill in the places that begin with '(fill in:'" in shown
-    assert '[project.entry-points."graftlm.loss"]\nfocal = "your_package.focal"' in shown
-    assert main(["new", "loss", "focal", "--folder", str(tmp_path)]) == 2
+    assert '[project.entry-points."graftlm.loss"]\nfading = "your_package.fading"' in shown
+    assert main(["new", "loss", "fading", "--folder", str(tmp_path)]) == 2
     assert "exists already" in capsys.readouterr().err

@@ -102,3 +102,32 @@ def test_the_verb_shows_and_clears():
     tree = json.loads(CliRunner().invoke(root, ["cache", "clear", "--json"]).stdout)
     assert tree["freed"] > 0
     assert tree["entries"] == []
+
+
+def test_packs_are_written_one_by_one_with_what_they_left_out(tmp_path):
+    from graftlm.nn import tokens
+    from graftlm.nn.packed import Packed
+
+    packs = [
+        Packed.of([{"input_ids": [1, 2, 3], "token_type_ids": [0, 0, 0]}]),
+        Packed.of([{"input_ids": [4], "token_type_ids": [1]}, {"input_ids": [5, 6], "token_type_ids": [0, 1]}]),
+        Packed.of([{"input_ids": [7], "token_type_ids": [0]}]),
+    ]
+    tokens.write(tmp_path, iter(packs), lambda: {"targets": np.arange(4)})
+    packed, columns = tokens.read(tmp_path)
+    whole = Packed.joined(packs)
+    assert packed.features.keys() == whole.features.keys() == {"input_ids", "token_type_ids"}
+    for name, values in whole.features.items():
+        assert packed.features[name].tolist() == values.tolist()
+    assert packed.offsets.tolist() == [0, 3, 4, 6, 7]
+    assert columns["targets"].tolist() == [0, 1, 2, 3]
+    assert not list(tmp_path.glob("*.raw"))
+
+
+def test_targets_that_are_no_numbers_are_not_kept(monkeypatch):
+    made = table()
+    monkeypatch.setattr(type(TASK), "targets", lambda self, examples, inputs, space: [[1.0]] * len(inputs))
+    found = encoding.encode(made, TASK, tiny.tokenizer(), TASK.space(made), 16)
+    assert found.targets == [[1.0]] * 40
+    assert cache.entries() == []
+    assert not list(cache.folder().glob(".tmp*"))

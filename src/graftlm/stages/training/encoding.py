@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,17 +44,12 @@ def encode(rows: Rows, task: Task, tokenizer: Any, space: Space, limit: int) -> 
     key = hashing.of_value([tokens.FORMAT, rows.fingerprint, mark, task.as_use(), space.as_json(), limit])
     place = cache.find("tokens", key)
     if place is None:
-        made = _encode(rows, task, tokenizer, space, limit)
-        if not all(isinstance(target, int) for target in made.targets):
-            return made
-        columns = {
-            "targets": np.asarray(made.targets, dtype=np.int64),
-            "truncated": np.asarray([made.truncated], dtype=np.int64),
-        }
-        about = f"{len(rows):,} rows of {rows.name}, {made.tokens:,} tokens"
-        place = cache.put("tokens", key, lambda folder: tokens.write(folder, made.packed, **columns), about)
+        parts = _Parts(rows, task, tokenizer, space, limit)
+        about = f"{len(rows):,} rows of {rows.name}"
+        with contextlib.suppress(_NoNumbers):
+            place = cache.put("tokens", key, lambda folder: tokens.write(folder, parts, parts.columns), about)
         if place is None:
-            return made
+            return _encode(rows, task, tokenizer, space, limit)
         log.note(f"cache: tokens of {len(rows):,} rows are kept for the next run (see graft cache)")
     else:
         log.note(f"cache: tokens of {len(rows):,} rows are taken from an earlier run")
@@ -60,17 +57,44 @@ def encode(rows: Rows, task: Task, tokenizer: Any, space: Space, limit: int) -> 
     return Encoded(packed, kept["targets"].tolist(), int(kept["truncated"][0]), int(packed.offsets[-1]))
 
 
+class _NoNumbers(Exception):
+    """The targets are no whole numbers: their tokens are not kept."""
+
+
+class _Parts:
+    """The chunks of a split, packed one by one, with the targets and the count of cut sequences seen so far."""
+
+    def __init__(self, rows: Rows, task: Task, tokenizer: Any, space: Space, limit: int) -> None:
+        self.rows, self.task, self.tokenizer, self.space, self.limit = rows, task, tokenizer, space, limit
+        self.targets: list[Any] = []
+        self.truncated = 0
+
+    def __iter__(self) -> Iterator[Packed]:
+        self.targets, self.truncated = [], 0
+        for chunk in self.rows.chunks():
+            inputs = self.task.encode(chunk, self.tokenizer, self.limit)
+            self.targets += self.task.targets(chunk, inputs, self.space)
+            self.truncated += sum(one.truncated > 0 for one in inputs)
+            yield Packed.of([one.features for one in inputs])
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the targets and the count as arrays.
+
+        Raises:
+            _NoNumbers: a target is no whole number.
+        """
+        if not all(isinstance(target, int) for target in self.targets):
+            raise _NoNumbers
+        return {
+            "targets": np.asarray(self.targets, dtype=np.int64),
+            "truncated": np.asarray([self.truncated], dtype=np.int64),
+        }
+
+
 def _encode(rows: Rows, task: Task, tokenizer: Any, space: Space, limit: int) -> Encoded:
-    parts: list[Packed] = []
-    targets: list[Any] = []
-    truncated = 0
-    for chunk in rows.chunks():
-        inputs = task.encode(chunk, tokenizer, limit)
-        targets += task.targets(chunk, inputs, space)
-        truncated += sum(one.truncated > 0 for one in inputs)
-        parts.append(Packed.of([one.features for one in inputs]))
+    parts = _Parts(rows, task, tokenizer, space, limit)
     packed = Packed.joined(parts)
-    return Encoded(packed, targets, truncated, int(packed.offsets[-1]))
+    return Encoded(packed, parts.targets, parts.truncated, int(packed.offsets[-1]))
 
 
 @dataclass(frozen=True, slots=True)
