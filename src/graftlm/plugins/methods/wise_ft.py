@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class WiseFt(Method):
     """(1 - share) * pretrained + share * trained, for the weights of the base; the head stays as trained.
 
-    "Pretrained" means: as the run found them. From random weights the mean helps nothing. Evaluations during training look at the
-    weights that train, so the best checkpoint is chosen before the interpolation.
+    "Pretrained" means: as the run found them. From random weights the mean helps nothing. Evaluations during
+    training look at the weights that train, so the best checkpoint is chosen before the interpolation.
     """
 
     source: ClassVar[str] = "Wortsman et al. 2022, arXiv:2109.01903, section 3, equation 2"
