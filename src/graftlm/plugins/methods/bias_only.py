@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ class BiasOnly(Method):
     """Every parameter named `bias` trains, the norms' too, and the head; all else is frozen."""
 
     source: ClassVar[str] = "Ben Zaken et al. 2022, arXiv:2106.10199, section 3 (BitFit)"
-    when: ClassVar[str] = "A tenth of a percent of the parameters and few rows; `full` with many rows."
+    when: ClassVar[str] = "Few rows, and few trained parameters without adapters; `full` with many rows."
     rate: float = Field(10.0, gt=0, le=1000)
     """Learning rate of the biases, as a multiple of the run's; the head keeps the run's."""
     head: Literal["probe", "random"] = "probe"
@@ -26,7 +26,8 @@ class BiasOnly(Method):
         if not any(_is_bias(name) for name, _ in model.module.get_submodule(model.base).named_parameters()):
             return f"'{model.card.name}' has no biases; `norm_only` trains the scales of its norms"
         for other in setting.methods:
-            if registry.load("method", other).layout != "same":  # type: ignore[attr-defined]
+            loaded: Any = registry.load("method", other)
+            if loaded.layout != "same":
                 return f"'{other}' freezes the base and its biases with it; take one of the two"
         return None
 

@@ -26,7 +26,8 @@ class NormOnly(Method):
         if not _norms(model):
             return f"'{model.card.name}' has no norm layers with parameters"
         for other in setting.methods:
-            if registry.load("method", other).layout != "same":  # type: ignore[attr-defined]
+            loaded: Any = registry.load("method", other)
+            if loaded.layout != "same":
                 return f"'{other}' freezes the base and its norms with it; take one of the two"
         return None
 
