@@ -41,3 +41,8 @@ def test_a_base_without_biases_is_refused(prepare):
     made = prepare({"use": "scratch", "architecture": "modernbert", "layers": 2, "width": 32, "max_length": 64})
     assert "norm_only" in method().refuses(made.model, made.setting)
     assert method().refuses(prepare("tiny").model, made.setting) is None
+
+
+def test_beside_adapters_it_is_refused(prepare):
+    made = prepare("tiny", methods=("bias_only", "lora"))
+    assert "'lora' freezes" in registry.make("method", "bias_only").refuses(made.model, made.setting)

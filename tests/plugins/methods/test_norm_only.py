@@ -24,3 +24,8 @@ def test_only_norms_and_the_head_move(prepare, backbone):
     assert all(any(part in name.lower() for part in ("norm", ".ln_")) for name in moved)
     assert all(len(sizes[name]) == 1 for name in moved)
     assert set(adaptation.rates.values()) == {10.0}
+
+
+def test_beside_adapters_it_is_refused(prepare):
+    made = prepare("tiny", methods=("norm_only", "lora"))
+    assert "'lora' freezes" in registry.make("method", "norm_only").refuses(made.model, made.setting)
