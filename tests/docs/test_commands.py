@@ -134,10 +134,10 @@ def test_every_command_is_real(block: Block):
     [
         ("graft serve runs/mine", "there is no verb serve"),
         ("graft fit a.csv --no-such-option 1", "No such option"),
-        ("graft fit a.csv --method lora", "no method called 'lora'"),
+        ("graft fit a.csv --method lorra", "no method called 'lorra'"),
         ("graft fit a.csv --set train.epoch=3", "'train.epoch' is not a key"),
         ("graft fit a.csv --set methods.0.layers=2", "has no field 'layers'"),
-        ("graft describe method lora", "no method lora"),
+        ("graft describe method lorra", "no method lorra"),
         ("graft predict runs/mine", "Missing argument"),
         ("make coffee", "no target coffee"),
         ("pip install '.[everything]'", "no extra everything"),
