@@ -58,7 +58,8 @@ def lines(path: Path) -> list[dict]:
 
 def test_the_folder_holds_what_it_should(run):
     assert {path.name for path in run.folder.iterdir()} == {
-        ".fingerprint", ".lock", "bundle", "data.json", "log.jsonl", "metrics.json", "predictions", "recipe.yaml", "report.html",
+        ".fingerprint", ".lock", "bundle", "data.json", "log.jsonl", "metrics.json", "predictions", "recipe.yaml",
+        "report.html",
     }  # fmt: skip
     assert {path.name for path in (run.folder / "predictions").iterdir()} == {"valid.jsonl", "test.jsonl"}
     assert json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")) == run.metrics
