@@ -55,3 +55,17 @@ def test_the_padding_share_counts_what_padding_adds():
 
 def test_no_rows_give_no_batches():
     assert ordering.batches(np.zeros(0, np.int64), 4, np.random.default_rng(0)) == []
+
+
+def test_what_belongs_together_stays_together_in_its_order():
+    together = np.repeat(np.arange(11), [3, 1, 2, 3, 3, 1, 4, 2, 2, 3, 1])
+    lengths = np.random.default_rng(0).integers(1, 30, len(together))
+    for bucket in (True, False):
+        cut = ordering.batches(lengths, 4, np.random.default_rng(1), bucket=bucket, together=together)
+        assert sorted(np.concatenate(cut).tolist()) == list(range(len(together)))
+        assert [len(np.unique(together[rows])) for rows in cut].count(4) == 2
+        for rows in cut:
+            for number in np.unique(together[rows]):
+                place = np.flatnonzero(together[rows] == number)
+                assert np.diff(place).tolist() == [1] * (len(place) - 1)
+                assert np.diff(rows[place]).tolist() == [1] * (len(place) - 1)

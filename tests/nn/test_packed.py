@@ -64,3 +64,17 @@ def test_packs_joined_equal_one_pack_of_all():
     for name, values in whole.features.items():
         assert joined.features[name].dtype == np.int32
         assert joined.features[name].tolist() == values.tolist()
+
+
+def test_a_decoder_has_lengths_of_its_own():
+    sequences = [
+        {"input_ids": [5, 6, 7], "decoder_input_ids": [1]},
+        {"input_ids": [8], "decoder_input_ids": [1, 9, 9, 4]},
+    ]
+    packed = Packed.joined([Packed.of(sequences[:1]), Packed.of(sequences[1:])])
+    batch = packed.batch([1, 0], pad=0, side="left")
+    assert batch["input_ids"].tolist() == [[0, 0, 8], [5, 6, 7]]
+    assert batch["decoder_input_ids"].tolist() == [[1, 9, 9, 4], [1, 0, 0, 0]]
+    assert batch["decoder_attention_mask"].tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[0, 0, 1], [1, 1, 1]]
+    assert packed.vocabulary().tolist() == [1, 4, 5, 6, 7, 8, 9]

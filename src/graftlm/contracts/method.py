@@ -49,11 +49,23 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """What a method sees after an update: its number from 0, and the learning rate it was made with.
+
+    `rate(name)` is that of a parameter by name, schedule and multipliers in it; 0 for one that does not train.
+    """
+
+    step: int
+    rate: Callable[[str], float]
+
+
+@dataclass(frozen=True, slots=True)
 class Adaptation:
     """What a method does to a model.
 
-    `rates`: learning-rate multiplier by parameter name prefix. `terms`: extra losses. `wrap(inner)`
-    goes round the gradient of one effective batch. `after_update(step)` runs after each update, before
+    `rates`: learning-rate multiplier by parameter name prefix; `rates_at(step)` gives multipliers that change
+    with the step, for the same prefixes at each. `terms`: extra losses. `wrap(inner)`
+    goes round the gradient of one effective batch. `after_update(update)` runs after each update, before
     gradients are cleared. `finish()` merges or averages at the end. `frozen` counts the lowest blocks
     that never change, the embeddings with them (0: the embeddings alone, None: nothing): they run in eval
     mode, and their outputs may be computed once. `solved` says
@@ -61,9 +73,10 @@ class Adaptation:
     """
 
     rates: Mapping[str, float] = field(default_factory=dict)
+    rates_at: Callable[[int], Mapping[str, float]] | None = None
     terms: tuple[Loss, ...] = ()
     wrap: Callable[[Inner], Inner] | None = None
-    after_update: Callable[[int], None] | None = None
+    after_update: Callable[[Update], None] | None = None
     finish: Callable[[], None] | None = None
     frozen: int | None = None
     solved: bool = False
@@ -115,4 +128,4 @@ def trainable(module: nn.Module) -> Iterable[tuple[str, Any]]:
     return ((name, p) for name, p in module.named_parameters() if p.requires_grad)
 
 
-__all__ = ["Adaptation", "Inner", "Linear", "Method", "Setting", "start_head", "trainable"]
+__all__ = ["Adaptation", "Inner", "Linear", "Method", "Setting", "Update", "start_head", "trainable"]

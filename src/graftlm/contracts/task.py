@@ -63,6 +63,9 @@ class Task(Plugin):
     chooses: ClassVar[bool] = False
     """Whether its loss is the softmax cross-entropy of logits (..., C) and whole numbers, -100 for what does not
     count: losses that reshape the cross-entropy look at it."""
+    together: ClassVar[bool] = False
+    """Whether the Inputs of an example are trained in one batch, side by side in their order, as choices, pairs and
+    in-batch negatives are; a batch then has `batch_size` examples, and a micro-batch is never cut through one."""
     metric: str | None = None
     """Name of the metric that decides (early stopping, best checkpoint, verdict); None: the first."""
 
@@ -93,6 +96,10 @@ class Task(Plugin):
     def encode(self, examples: Sequence[Example], tokenizer: Any, limit: int) -> list[Inputs]:
         """Tokenise examples; each gives one Inputs or several, none longer than `limit` tokens."""
 
+    def encode_training(self, examples: Sequence[Example], tokenizer: Any, limit: int) -> list[Inputs]:
+        """Tokenise training examples, where that differs from `encode`: a decoder is shown the right answer, say."""
+        return self.encode(examples, tokenizer, limit)
+
     @abstractmethod
     def targets(self, examples: Sequence[Example], inputs: Sequence[Inputs], space: Space) -> list[Any]:
         """Return one target for each Inputs, in the form that `stack` takes."""
@@ -122,6 +129,15 @@ class Task(Plugin):
     @abstractmethod
     def decode(self, example: Example, inputs: Sequence[Inputs], pieces: Sequence[np.ndarray], space: Space) -> Answer:
         """Return the answer for one example from all its Inputs and what `infer` gave for each."""
+
+    def tune(
+        self, examples: Sequence[Example], inputs: Sequence[Inputs], pieces: Sequence[np.ndarray], space: Space
+    ) -> Space:
+        """Return the space with what is chosen on validation rows after training: thresholds, in `extra`.
+
+        `pieces` is what `infer` gave for each of `inputs`. The default chooses nothing.
+        """
+        return space
 
     @abstractmethod
     def grade(self, answers: Sequence[Answer], examples: Sequence[Example], space: Space) -> Grades:

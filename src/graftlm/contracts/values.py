@@ -34,7 +34,8 @@ class Inputs:
 
     `row` is the index of the example in the list that was encoded, `features` the model's arguments
     as unpadded lists (`input_ids`, `token_type_ids`, ...), `truncated` the tokens that did not fit,
-    `keep` what decoding needs (character offsets, word numbers).
+    `keep` what decoding needs (character offsets, word numbers, the tokenizer). Features whose names begin with
+    `decoder_` are as long as `decoder_input_ids`, all others as `input_ids`.
     """
 
     row: int

@@ -9,13 +9,31 @@ WINDOW = 100
 enough that batches of one length differ from epoch to epoch."""
 
 
-def batches(lengths: np.ndarray, size: int, rng: np.random.Generator, *, bucket: bool = True) -> list[np.ndarray]:
+def batches(
+    lengths: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+    *,
+    bucket: bool = True,
+    together: np.ndarray | None = None,
+) -> list[np.ndarray]:
     """Return one epoch's batches of row numbers, each row exactly once.
+
+    `together` (N,), not falling, gives the number of the set that each row belongs to: a set is never divided, its
+    rows stay in their order, and a batch has `size` sets.
 
     With `bucket`, rows are shuffled, cut into windows of 100 batches, sorted by length inside each
     window and cut into batches, whose order is shuffled again; the batch with the longest rows comes
     first, so that memory runs out at once if it does at all.
     """
+    if together is not None:
+        starts = np.flatnonzero(np.diff(together, prepend=-1))
+        edges = np.append(starts, len(lengths))
+        longest_of = np.maximum.reduceat(lengths, starts) if len(starts) else lengths
+        return [
+            np.concatenate([np.arange(edges[i], edges[i + 1]) for i in chosen])
+            for chosen in batches(longest_of, size, rng, bucket=bucket)
+        ]
     order = rng.permutation(len(lengths))
     if not bucket:
         return [order[i : i + size] for i in range(0, len(order), size)]

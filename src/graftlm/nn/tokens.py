@@ -39,6 +39,8 @@ def write(folder: Path, packs: Iterable[Packed], columns: Callable[[], Mapping[s
     with contextlib.ExitStack() as stack:
         files: dict[str, tuple[IO[bytes], int]] = {}
         for pack in packs:
+            if pack.decoder_offsets is not None:
+                raise ValueError("expected features of one length a sequence; got a decoder's beside them")
             for name, values in pack.features.items():
                 handle, done = files.get(name) or (stack.enter_context((folder / f"{name}.raw").open("wb")), 0)
                 handle.write(bytes(4 * (total - done)))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.rows import Rows
+from graftlm.contracts.task import Task
 from graftlm.contracts.values import Answer, Score
 from graftlm.core import environment, files, hashing, log
 from graftlm.core.errors import GateMissed, Interrupted
@@ -104,7 +105,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
 
     def judge(model: Model) -> Score:
         predictor = Predictor(model, task, space, limit=limit, precision=section.precision)
-        answers = predictor.of_inputs(held.inputs, held.examples)  # type: ignore[union-attr]
+        answers = predictor.tune(held.inputs, held.examples)  # type: ignore[union-attr]
         primary = task.primary
         value = primary.compute(task.grade(answers, held.examples, space))  # type: ignore[union-attr]
         return Score(value, n=len(answers), higher_is_better=primary.higher_is_better)
@@ -122,6 +123,8 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
             folder=work.folder / "scratch", resume=work.resume, fingerprint=mark, watch=work.watch.progress,
         )  # fmt: skip
         predictor = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
+        if held is not None:
+            predictor.tune(held.inputs, held.examples)
         return lambda asked: predictor.answers(asked.examples())
 
     sources, start = [], {}
@@ -141,10 +144,15 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
         fingerprint=mark, **options,
     )  # fmt: skip
     known: dict[str, Sequence[Answer]] = {}
-    if section.refit and valid is not None and held is not None and not trained.solved:
-        # the refitted model has seen the validation rows: figures on them are the first model's
+    tuned = space
+    refit = section.refit and valid is not None and held is not None and not trained.solved
+    if held is not None and (refit or type(task).tune is not Task.tune):
         first = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
-        known["valid"] = first.of_inputs(held.inputs, held.examples)
+        answers = first.tune(held.inputs, held.examples)
+        tuned = first.space
+        if refit:  # the refitted model has seen the validation rows: figures on them are the first model's
+            known["valid"] = answers
+    if refit and valid is not None:
         work.stage("refit")
         again = train(wanted, base, space, joined(rows, valid, space), epochs=trained.epochs, **options)
         trained = dataclasses.replace(again, history=trained.history)
@@ -156,4 +164,4 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
             seed=section.seed, resamples=recipe.evaluate.resamples,
         )  # fmt: skip
         known = {} if remembered.moved else known
-    return finish(work, trained, space, checked, limit, contenders, own, known, remembered)
+    return finish(work, trained, tuned, checked, limit, contenders, own, known, remembered)

@@ -101,7 +101,12 @@ class Predictor:
 
         Each `Inputs.row` is a number in `examples`; an example may have several, in any order.
         """
-        pieces = self._pieces(inputs)
+        return self.decode(inputs, self.pieces(inputs), examples)
+
+    def decode(
+        self, inputs: Sequence[Inputs], pieces: Sequence[np.ndarray], examples: Sequence[Example]
+    ) -> list[Answer]:
+        """Return the answer to each example from its inputs and what the model gave for each of them."""
         of_row: list[list[int]] = [[] for _ in examples]
         for number, one in enumerate(inputs):
             of_row[one.row].append(number)
@@ -115,7 +120,14 @@ class Predictor:
         for chunk in chunks:
             yield from zip(chunk, self.answers(chunk), strict=True)
 
-    def _pieces(self, inputs: Sequence[Inputs]) -> list[np.ndarray]:
+    def tune(self, inputs: Sequence[Inputs], examples: Sequence[Example]) -> list[Answer]:
+        """Let the task choose what it chooses on these rows (thresholds); return their answers with that choice."""
+        pieces = self.pieces(inputs)
+        self.space = self.task.tune(examples, inputs, pieces, self.space)
+        return self.decode(inputs, pieces, examples)
+
+    def pieces(self, inputs: Sequence[Inputs]) -> list[np.ndarray]:
+        """Return what the task's `infer` gives for each of the inputs."""
         import torch
 
         from graftlm.nn.packed import Packed

@@ -10,7 +10,7 @@ from graftlm.contracts.method import Adaptation
 from graftlm.core import registry
 from graftlm.core.errors import UserError
 from graftlm.nn import vocabulary
-from graftlm.stages.training.groups import parameter_groups
+from graftlm.stages.training.groups import multipliers, parameter_groups
 
 BACKBONES = [
     {"use": "scratch", "architecture": name, "layers": 2, "width": 32, "max_length": 64}
@@ -71,3 +71,20 @@ def test_where_nothing_trains_it_says_so(setup):
     made.model.module.requires_grad_(False)
     with pytest.raises(UserError, match="Nothing trains: the methods of the recipe freeze every parameter"):
         groups(made)
+
+
+def test_a_rate_that_changes_with_the_step_multiplies_the_others(setup):
+    made = setup()
+    changing = Adaptation(rates_at=lambda step: {"encoder": 0.5**step, "encoder.embeddings": 0.0})
+    groups = parameter_groups(
+        made.model,
+        [Adaptation(rates={"head": 3.0}), changing],
+        nn.ModuleDict(),
+        registry.make("optimizer", "adamw"),
+        1.0,
+    )
+    factors = multipliers([Adaptation(), changing], groups, 2)
+    by_name = {name: group["lr"] * f for group, f in zip(groups, factors, strict=True) for name in group["names"]}
+    assert by_name["head.weight"] == 3.0
+    assert {rate for name, rate in by_name.items() if name.startswith("encoder.embeddings.")} == {0.0}
+    assert {rate for name, rate in by_name.items() if name.startswith("encoder.encoder.")} == {0.25}

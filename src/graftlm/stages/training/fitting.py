@@ -87,7 +87,7 @@ def fit(
     model = assemble(base, wanted.backbone, task, space, seed=section.seed)
     rows = _expanded(rows, wanted, section.seed)
     data = encode(rows, task, model.tokenizer, space, limit)
-    chosen = plan(section, section.optimizer, sequences=len(data.packed), width=base.card.width)
+    chosen = plan(section, section.optimizer, sequences=data.units, width=base.card.width)
     setting = Setting(
         task=task,
         space=space,

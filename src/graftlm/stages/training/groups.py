@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,9 +18,10 @@ from graftlm.nn.vocabulary import WorkingEmbedding
 def parameter_groups(
     model: Model, adaptations: Sequence[Adaptation], states: nn.Module, optimizer: Optimizer, rate: float
 ) -> list[dict[str, Any]]:
-    """Return the optimizer's groups: one for each pair of rate and decay, in the order of the parameters.
+    """Return the optimizer's groups: one for each rate, decay and set of prefixes whose rate changes with the step.
 
-    Biases, norms and embeddings are not decayed.
+    Biases, norms and embeddings are not decayed. A group keeps the `names` of its parameters, and `at`: the number
+    of the adaptation and the prefix of each multiplier that `rates_at` gives.
 
     Raises:
         UserError: nothing trains.
@@ -30,7 +32,13 @@ def parameter_groups(
         if isinstance(part, nn.Embedding | WorkingEmbedding | nn.LayerNorm | nn.RMSNorm)
         for p in part.parameters(recurse=False)
     }
-    groups: dict[tuple[float, float], list[Any]] = {}
+    changing = [
+        (number, prefix)
+        for number, adaptation in enumerate(adaptations)
+        if adaptation.rates_at is not None
+        for prefix in adaptation.rates_at(0)
+    ]
+    groups: dict[tuple[float, float, tuple[tuple[int, str], ...]], list[tuple[str, Any]]] = {}
     named = [*model.module.named_parameters(), *(("", p) for p in states.parameters())]
     seen: set[int] = set()
     for name, parameter in named:
@@ -40,10 +48,24 @@ def parameter_groups(
         scale = 1.0
         for adaptation in adaptations:
             for prefix, factor in adaptation.rates.items():
-                if name == prefix or name.startswith(f"{prefix}."):
+                if _below(name, prefix):
                     scale *= factor
+        at = tuple((number, prefix) for number, prefix in changing if _below(name, prefix))
         decay = 0.0 if parameter.ndim < 2 or id(parameter) in plain else optimizer.weight_decay
-        groups.setdefault((scale * rate, decay), []).append(parameter)
+        groups.setdefault((scale * rate, decay, at), []).append((name, parameter))
     if not groups:
         raise UserError("Nothing trains: the methods of the recipe freeze every parameter. Take one of them out.")
-    return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
+    return [
+        {"params": [p for _, p in found], "names": [n for n, _ in found], "lr": lr, "weight_decay": decay, "at": at}
+        for (lr, decay, at), found in groups.items()
+    ]
+
+
+def multipliers(adaptations: Sequence[Adaptation], groups: Sequence[dict[str, Any]], step: int) -> list[float]:
+    """Return what the learning rate of each group is multiplied by at a step, by methods whose rates change."""
+    known = [a.rates_at(step) if a.rates_at is not None else {} for a in adaptations]
+    return [math.prod(known[number].get(prefix, 1.0) for number, prefix in group["at"]) for group in groups]
+
+
+def _below(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix}.")

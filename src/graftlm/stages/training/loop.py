@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graftlm.contracts.loss import Look
-from graftlm.contracts.method import Inner
+from graftlm.contracts.method import Inner, Update
 from graftlm.contracts.progress import Progress
 from graftlm.contracts.values import Batch, Outputs, Score
 from graftlm.core import log, seeds
@@ -22,7 +22,7 @@ from graftlm.nn.prefix import FrozenPrefix
 from graftlm.nn.schedules import multiplier
 from graftlm.recipe import TrainSection
 from graftlm.stages.training import sparing
-from graftlm.stages.training.groups import parameter_groups
+from graftlm.stages.training.groups import multipliers, parameter_groups
 from graftlm.stages.training.job import Job
 from graftlm.stages.training.levers import LONGEST, SHORT, Levers, tied
 from graftlm.stages.training.snapshots import restore_snapshot, seed_generators, take_snapshot
@@ -185,16 +185,18 @@ class Loop:
         epoch = step // per_epoch
         if getattr(self, "_epoch", None) != epoch:
             rng = seeds.generator(self.section.seed, "order", epoch)
-            self._order = ordering.batches(self.lengths, self.section.batch_size, rng, bucket=self.section.bucket)
+            self._order = ordering.batches(
+                self.lengths, self.section.batch_size, rng, bucket=self.section.bucket, together=self.job.data.together
+            )
             self._epoch = epoch
         return self._order[step % per_epoch]
 
     def micro_batches(self, rows: Any) -> list[Batch]:
         """Return this process's share of a global batch, cut into micro-batches."""
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        mine = rows[rank::world]
-        size = self.micro or max(1, len(mine))
-        cut = [mine[i : i + size] for i in range(0, len(mine), size)]
+        sets = self.job.data.sets(rows)[rank::world]
+        size = self.micro or max(1, len(sets))
+        cut: list[Any] = [np.concatenate(sets[i : i + size]) for i in range(0, len(sets), size)]
         targets = self.job.data.targets
         return [Batch(self._inputs(part), self._target([targets[i] for i in part]), part) for part in cut]
 
@@ -255,8 +257,10 @@ class Loop:
         """Make one step; return the mean loss of its batch."""
         rows = self.rows_of(self.step)
         done = self.done()
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * multiplier(self.section.schedule, done, self.section.warmup)
+        groups, share = self.optimizer.param_groups, multiplier(self.section.schedule, done, self.section.warmup)
+        changing = multipliers(self.job.adaptations, groups, self.step)
+        for group, rate, factor in zip(groups, self.rates, changing, strict=True):
+            group["lr"] = rate * share * factor
         loss = sparing.gradient(self, rows)
         if self.section.clip:
             # as clip_grad_norm_, but gradients within the limit are not multiplied by one
@@ -264,15 +268,23 @@ class Loop:
             if norm > self.section.clip:
                 torch.nn.utils.clip_grads_with_norm_(self.trainable, self.section.clip, norm)
         self.optimizer.step()
+        update = Update(self.step, self._rate)
         for adaptation in self.job.adaptations:
             if adaptation.after_update is not None:
-                adaptation.after_update(self.step)
+                adaptation.after_update(update)
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.examples += len(rows)
         self.tokens += int(self.lengths[rows].sum())
         self.padded += int(self.lengths[rows].max()) * len(rows)
         return loss
+
+    def _rate(self, name: str) -> float:
+        """Return the learning rate of a parameter by name in the step that is being made."""
+        for group in self.optimizer.param_groups:
+            if name in group["names"]:
+                return float(group["lr"])
+        return 0.0
 
     def done(self) -> float:
         """Return the share of the run that is done, by steps or by the time budget, whichever is further."""

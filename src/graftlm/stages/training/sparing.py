@@ -40,7 +40,8 @@ def gradient(loop: Loop, rows: Any) -> float:
         if loop.device.type == "cuda":
             torch.cuda.empty_cache()
         undo()
-        before = min(loop.micro or len(rows), len(rows))
+        sets = len(loop.job.data.sets(rows))
+        before = min(loop.micro or sets, sets)
         if before == 1:
             raise UserError(
                 f"Memory ran out at step {loop.step + 1} with one row at a time (the longest of the batch has "
@@ -48,7 +49,7 @@ def gradient(loop: Loop, rows: Any) -> float:
                 "hold memory; what was trained up to the last checkpoint is kept, go on with --resume."
             )
         loop.micro = (before + 1) // 2
-        parts = -(-len(rows) // loop.micro)
+        parts = -(-sets // loop.micro)
         log.note(
             f"memory ran out at step {loop.step + 1}: micro-batches of {loop.micro} instead of {before} from here on, "
             f"{parts} of them to an update; the batch of {loop.section.batch_size} stays"
