@@ -95,3 +95,14 @@ def test_a_tied_model_is_found_out():
     assert tied(GPT2LMHeadModel(GPT2Config(**sizes)))
     assert not tied(GPT2LMHeadModel(GPT2Config(**sizes, tie_word_embeddings=False)))
     assert not tied(nn.Linear(2, 2))
+
+
+def test_two_stacks_that_share_their_embeddings_count_as_tied():
+    from transformers import BartConfig, BartModel, T5Config, T5ForConditionalGeneration
+
+    from graftlm.stages.training.levers import tied
+
+    sizes = {"vocab_size": 20, "d_model": 8, "d_kv": 4, "num_layers": 1, "num_heads": 2, "d_ff": 8}
+    assert tied(T5ForConditionalGeneration(T5Config(**sizes)))
+    halves = {f"{part}_{name}": 1 for part in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+    assert tied(BartModel(BartConfig(vocab_size=60000, d_model=8, **halves)))

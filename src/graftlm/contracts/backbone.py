@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -21,7 +21,8 @@ class Card:
     pass, `before` what else the states pass ahead of the first block (a table of positions of its own, say);
     `pooling` is what the checkpoint declares ("mean", "cls", "max") or None; `limit` the
     longest input in tokens; `prefix_cacheable` tells whether frozen lower blocks may be replaced by
-    their stored outputs.
+    their stored outputs. `stack` says what it is made of: an "encoder" reads, a "decoder" reads and goes on
+    writing, an "encoder-decoder" reads with one and writes with the other (its blocks are those of both).
     """
 
     name: str
@@ -39,6 +40,7 @@ class Card:
     languages: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     before: tuple[str, ...] = ()
+    stack: Literal["encoder", "decoder", "encoder-decoder"] = "encoder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,14 @@ class Backbone(Plugin):
         Raises:
             UserError: it cannot be found or used; the message names the ways out.
         """
+
+    def open_on(self, texts: Callable[[], Iterable[str]]) -> Base:
+        """Open the model for a run whose training texts `texts()` yields; most backbones do not look at them.
+
+        Raises:
+            UserError: as `open`.
+        """
+        return self.open()
 
     @classmethod
     def claims(cls, name: str) -> float:

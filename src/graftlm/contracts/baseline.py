@@ -25,7 +25,8 @@ class BaselineSetting:
 
     `features(rows)` gives frozen features (N, D) of the backbone, computed once; `probe()` the linear
     solution on those of the training rows; `scratch()` trains the same architecture from random
-    weights with the same recipe and returns its answers as a function of rows.
+    weights with the same recipe and returns its answers as a function of rows. `tokenizer` cuts texts as the
+    model does, for figures that are told by token.
     """
 
     task: Any
@@ -34,6 +35,7 @@ class BaselineSetting:
     features: Callable[[Rows], np.ndarray] = field(repr=False)
     probe: Callable[[], Linear | None] = field(repr=False)
     scratch: Callable[[], Fitted] = field(repr=False)
+    tokenizer: Any = field(default=None, repr=False)
 
 
 class Baseline(Plugin):

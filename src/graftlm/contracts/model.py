@@ -16,8 +16,8 @@ class Model:
     """One model for one task.
 
     `style` is "native" (a whole `AutoModelFor...`) or "pooled" (encoder, pooling, dense). `base` is
-    the path of the plain base model inside `module`, `head` that of the last linear layer, None where
-    a task has none. Calling `module(**inputs)` gives an object with `.logits`.
+    the path of the plain base model inside `module` (empty: it is `module` itself), `head` that of the last
+    linear layer, None where a task has none. Calling `module(**inputs)` gives an object with `.logits`.
     """
 
     module: nn.Module
@@ -31,14 +31,17 @@ class Model:
     @property
     def blocks(self) -> list[str]:
         """Return the paths of the blocks inside `module`, in order."""
-        return [f"{self.base}.{path}" for path in self.card.blocks]
+        return [self._inside(path) for path in self.card.blocks]
 
     @property
     def embeddings(self) -> str:
         """Return the path of the embeddings inside `module`."""
-        return f"{self.base}.{self.card.embeddings}"
+        return self._inside(self.card.embeddings)
 
     @property
     def before(self) -> list[str]:
         """Return the paths inside `module` of everything that the states pass ahead of the first block."""
-        return [self.embeddings, *(f"{self.base}.{path}" for path in self.card.before)]
+        return [self.embeddings, *(self._inside(path) for path in self.card.before)]
+
+    def _inside(self, path: str) -> str:
+        return f"{self.base}.{path}" if self.base else path

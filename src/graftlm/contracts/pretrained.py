@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from graftlm.contracts.backbone import Base, Card
 from graftlm.contracts.quiet import quiet
@@ -13,26 +15,43 @@ from graftlm.core.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
-# Where the blocks and the embeddings stand, by configuration `model_type`; None: the prefix of blocks cannot be
-# replaced by stored outputs (T5 keeps its position bias in block 0, ALBERT has one shared block).
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the parts of an architecture stand: the lists of blocks in the order of the forward pass, the embeddings.
+
+    `cacheable` is False where the prefix of blocks cannot be replaced by stored outputs (T5 keeps its position bias
+    in block 0, ALBERT has one shared block, a decoder looks at its encoder); `before` names modules beside the
+    embeddings that the states pass before the first block.
+    """
+
+    blocks: tuple[str, ...]
+    embeddings: str
+    cacheable: bool = False
+    stack: Literal["encoder", "decoder", "encoder-decoder"] = "encoder"
+    before: tuple[str, ...] = ()
+
+
+_BERT = Layout(("encoder.layer",), "embeddings", cacheable=True)
+_LLAMA = Layout(("layers",), "embed_tokens", cacheable=True, stack="decoder")
+_T5 = Layout(("encoder.block", "decoder.block"), "shared", stack="encoder-decoder")
+_BART = Layout(("encoder.layers", "decoder.layers"), "shared", stack="encoder-decoder",
+               before=("encoder.embed_positions",))  # fmt: skip
+_NORMED = ("encoder.embed_positions", "encoder.layernorm_embedding")
 LAYOUTS = {
-    "bert": ("encoder.layer", "embeddings", True),
-    "roberta": ("encoder.layer", "embeddings", True),
-    "xlm-roberta": ("encoder.layer", "embeddings", True),
-    "electra": ("encoder.layer", "embeddings", True),
-    "distilbert": ("transformer.layer", "embeddings", True),
-    "modernbert": ("layers", "embeddings", True),
-    "gpt2": ("h", "wte", True),
-    "llama": ("layers", "embed_tokens", True),
-    "qwen2": ("layers", "embed_tokens", True),
-    "qwen3": ("layers", "embed_tokens", True),
-    "deberta-v2": ("encoder.layer", "embeddings", False),
-    "mpnet": ("encoder.layer", "embeddings", False),
-    "t5": ("encoder.block", "shared", False),
-    "albert": ("encoder.albert_layer_groups", "embeddings", False),
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "electra"), _BERT),
+    "distilbert": Layout(("transformer.layer",), "embeddings", cacheable=True),
+    "modernbert": Layout(("layers",), "embeddings", cacheable=True),
+    "deberta-v2": Layout(("encoder.layer",), "embeddings"),
+    "mpnet": Layout(("encoder.layer",), "embeddings"),
+    "albert": Layout(("encoder.albert_layer_groups",), "embeddings", before=("encoder.embedding_hidden_mapping_in",)),
+    "gpt2": Layout(("h",), "wte", cacheable=True, stack="decoder", before=("wpe", "drop")),
+    "gpt_neox": Layout(("layers",), "embed_in", cacheable=True, stack="decoder"),
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gemma2"), _LLAMA),
+    **dict.fromkeys(("t5", "mt5", "umt5", "longt5"), _T5),
+    **dict.fromkeys(("marian", "pegasus", "m2m_100", "blenderbot", "blenderbot-small"), _BART),
+    **dict.fromkeys(("bart", "mbart"), dataclasses.replace(_BART, before=_NORMED)),
 }
-# Modules beside the embeddings that the states pass before the first block.
-BEFORE = {"gpt2": ("wpe", "drop"), "albert": ("encoder.embedding_hidden_mapping_in",)}
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 FALLBACK_LIMIT = 512
 ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
@@ -49,6 +68,15 @@ def count_blocks(config: Any) -> int:
     raise UserError(f"The configuration of type '{config.model_type}' does not say how many blocks it has.")
 
 
+def count_decoder_blocks(config: Any) -> int:
+    """Return the number of blocks of the decoder beside an encoder."""
+    for name in ("decoder_layers", "num_decoder_layers"):
+        value = getattr(config, name, None)
+        if isinstance(value, int):
+            return value
+    return count_blocks(config)
+
+
 def card_of(config: Any, *, name: str, limit: int | None = None, **facts: Any) -> Card:
     """Return the card of a configuration; `limit` can only shorten what the model allows.
 
@@ -60,11 +88,12 @@ def card_of(config: Any, *, name: str, limit: int | None = None, **facts: Any) -
             f"The architecture '{config.model_type}' of '{name}' is not known here. "
             f"Known: {', '.join(sorted(LAYOUTS))}."
         )
-    blocks, embeddings, cacheable = LAYOUTS[config.model_type]
-    positions = getattr(config, "max_position_embeddings", None) or FALLBACK_LIMIT
+    layout = LAYOUTS[config.model_type]
+    # relative positions have no end: there the wish decides
+    positions = getattr(config, "max_position_embeddings", None) or limit or FALLBACK_LIMIT
     if config.model_type in ("roberta", "xlm-roberta"):
         positions -= 2  # positions start after the padding index
-    before = BEFORE.get(config.model_type, ())
+    before = layout.before
     if config.model_type == "electra" and config.embedding_size != config.hidden_size:
         before = ("embeddings_project",)
     longest = min(positions, facts.pop("declared", None) or positions)
@@ -72,11 +101,16 @@ def card_of(config: Any, *, name: str, limit: int | None = None, **facts: Any) -
         name=name,
         architecture=config.model_type,
         width=int(config.hidden_size),
-        blocks=tuple(f"{blocks}.{n}" for n in range(count_blocks(config))),
-        embeddings=embeddings,
+        blocks=tuple(
+            f"{path}.{n}"
+            for path, count in zip(layout.blocks, (count_blocks, count_decoder_blocks), strict=False)
+            for n in range(count(config))
+        ),
+        embeddings=layout.embeddings,
         before=before,
         limit=min(longest, limit or longest),
-        prefix_cacheable=cacheable,
+        prefix_cacheable=layout.cacheable,
+        stack=layout.stack,
         **facts,
     )
 
@@ -108,6 +142,7 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
     except (OSError, ValueError, KeyError) as fault:
         raise UserError(f"The model '{name}' cannot be opened: {' '.join(str(fault).split())[:300]}") from None
+    _start_of_decoding(config, tokenizer)
     pooling, declared = _declared(folder, settings)
     card = card_of(config, name=name, limit=limit, pooling=pooling, declared=declared, **facts)
 
@@ -144,6 +179,7 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
 
 def from_config(config: Any, tokenizer: Any, *, name: str, seed: int, limit: int | None = None, **facts: Any) -> Base:
     """Return a base with random weights of a configuration, drawn from `seed`."""
+    _start_of_decoding(config, tokenizer)
     card = card_of(config, name=name, limit=limit, pretrained=False, **facts)
 
     def build(auto_model: str, **changes: Any) -> nn.Module:
@@ -166,10 +202,19 @@ def from_config(config: Any, tokenizer: Any, *, name: str, seed: int, limit: int
             inner: nn.Module = loader.from_config(changed, **module_options)
         if whole is None:
             return inner
-        whole.get_submodule(str(whole.base_model_prefix)).load_state_dict(inner.state_dict(), strict=False)
+        place = str(whole.base_model_prefix)  # T5 with a head has no such part: it is the plain model itself
+        (getattr(whole, place) if hasattr(whole, place) else whole).load_state_dict(inner.state_dict(), strict=False)
         return whole
 
     return Base(tokenizer, config, card, build)
+
+
+def _start_of_decoding(config: Any, tokenizer: Any) -> None:
+    """Tell the tokenizer the token that a decoder beside an encoder begins with, which only the configuration knows."""
+    if config.is_encoder_decoder:
+        if getattr(config, "decoder_start_token_id", None) is None:
+            config.decoder_start_token_id = config.pad_token_id  # as T5 does
+        tokenizer.decoder_start_token_id = config.decoder_start_token_id
 
 
 def _refuse_code(name: str, file: str, settings: dict[str, Any]) -> None:

@@ -11,12 +11,20 @@ from pydantic import field_validator
 
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.values import Answer, Example, Finding, Grades, Inputs, Outputs, Space
-from graftlm.core.errors import listing, near
+from graftlm.core.errors import UserError, listing, near
 from graftlm.core.plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
+
+    from graftlm.contracts.backbone import Card
+
+_STACKS = {
+    "encoder": "an encoder alone, which reads but does not write (BERT and its kin)",
+    "decoder": "a decoder alone (GPT-2, Llama, Qwen and their kin)",
+    "encoder-decoder": "an encoder with a decoder (T5, BART, Marian and their kin)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ class Task(Plugin):
     together: ClassVar[bool] = False
     """Whether the Inputs of an example are trained in one batch, side by side in their order, as choices, pairs and
     in-batch negatives are; a batch then has `batch_size` examples, and a micro-batch is never cut through one."""
+    writes_with: ClassVar[Literal["decoder", "encoder-decoder"] | None] = None
+    """What a base must be made of, for tasks whose answers are written by the model; None: any base will do."""
     metric: str | None = None
     """Name of the metric that decides (early stopping, best checkpoint, verdict); None: the first."""
 
@@ -83,6 +93,31 @@ class Task(Plugin):
         if self.metric is None:
             return self.metrics[0]
         return next(m for m in self.metrics if m.name == self.metric)
+
+    def suits(self, card: Card) -> None:
+        """Refuse a base that cannot do this task.
+
+        Raises:
+            UserError: the task needs another kind of base; the message names the ways out.
+        """
+        if self.writes_with is not None and card.stack != self.writes_with:
+            raise UserError(
+                f"The task '{self.name()}' needs a base that is {_STACKS[self.writes_with]}; '{card.name}' "
+                f"({card.architecture}) is {_STACKS[card.stack]}. Name another with --base."
+            )
+
+    def settled(self, rows: Rows, tokenizer: Any) -> Task:
+        """Return the task with what its options leave open chosen by the training rows; the bundle keeps it."""
+        return self
+
+    def in_training(self) -> Task:
+        """Return the task as it answers validation rows between steps: cheaper, where the best answers are dear."""
+        return self
+
+    def reads(self, example: Example) -> str:
+        """Return what the model is asked, as one text: for baselines and for people."""
+        texts = [example.fields.get(role.name) for role in self.roles if role.kind == "text"]
+        return "\n".join(str(text) for text in texts if text is not None)
 
     @abstractmethod
     def check(self, splits: dict[str, Rows]) -> list[Finding]:

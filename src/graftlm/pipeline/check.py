@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.rows import Rows
@@ -11,14 +11,19 @@ from graftlm.recipe import Recipe
 
 if TYPE_CHECKING:
     from graftlm.contracts.backbone import Base
+    from graftlm.contracts.task import Task
 
 
 def check(
-    recipe: Recipe, given: Mapping[str, Any] | None = None, *, opened: Callable[[], Base] | None = None
+    recipe: Recipe,
+    given: Mapping[str, Any] | None = None,
+    *,
+    opened: Callable[[Callable[[], Iterable[str]]], Base] | None = None,
 ) -> Checked:
     """Read and check the data of a recipe; with a base model, token lengths and language too.
 
-    `opened()` opens the base model: it is called once the data can be read and the task can use them.
+    `opened(texts)` opens the base model: it is called once the data can be read and the task can use them, with a
+    function that yields the texts of the training rows.
 
     Raises:
         DataError: the data cannot be read, or the task cannot use them and there is a base model to open.
@@ -31,7 +36,9 @@ def check(
     base = None
     if opened is not None:
         checking.raise_for([*dataset.findings, *task.check(dict(dataset.splits))])
-        base = opened()
+        base = opened(lambda: _texts(dataset.train, task))
+        task.suits(base.card)
+        task = task.settled(dataset.train, base.tokenizer)
     limit = base.card.limit if base else None
     lengths = None
     if base is not None:
@@ -70,4 +77,20 @@ def check(
     if base is not None:
         roles = [role.name for role in task.roles if role.kind == "text"]
         findings += tuple(check_language(found.dataset.train, roles, base.card, base.tokenizer))
-    return Checked(found.dataset, findings, found.counts, limit, base)
+    return Checked(found.dataset, findings, found.counts, limit, base, task)
+
+
+def _texts(rows: Rows, task: Task) -> Iterator[str]:
+    """Yield every text of some rows, targets among them, those inside lists and mappings too."""
+    for role in task.roles:
+        if role.kind != "other" and rows.has(role.name):
+            for value in rows.column(role.name):
+                yield from _inside(value)
+
+
+def _inside(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _inside(inner)

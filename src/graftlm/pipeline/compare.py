@@ -33,8 +33,9 @@ def compare_baselines(
         return {}
     chosen = [registry.make("baseline", name) for name in task.baselines] if asked == "auto" else asked
     setting = BaselineSetting(
-        task, space, recipe.train.seed, features=features, probe=lambda: features.probe(rows), scratch=scratch
-    )
+        task, space, recipe.train.seed, features=features, probe=lambda: features.probe(rows), scratch=scratch,
+        tokenizer=features.tokenizer,
+    )  # fmt: skip
     found = {}
     for baseline in chosen:
         work.stage(f"baseline {baseline.name()}")

@@ -52,7 +52,7 @@ def fit(
     folder = run_folder.examine(recipe, resume=resume)
     work = Work(recipe, folder, watch or Nobody(), resume)
     work.stage("read")
-    checked = check(recipe, given, opened=recipe.backbone.open)
+    checked = check(recipe, given, opened=recipe.backbone.open_on)
     checking.raise_for(checked.findings)
     run_folder.same_data(folder, checked.dataset.fingerprints())
     # made only now, so that a wrong path or a fault in the data leaves no folder in the way of the next try
@@ -67,6 +67,8 @@ def fit(
             for finding in checked.findings:
                 if finding.level == "warning":
                     log.warn(finding.message)
+            if checked.task is not None:
+                work.recipe = recipe.model_copy(update={"task": checked.task})
             run = _fit(work, checked, own)
     except (Interrupted, KeyboardInterrupt) as stop:
         said = str(stop) or "Stopped."
@@ -104,7 +106,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
     held = hold(valid, task, base.tokenizer, limit) if valid is not None and len(valid) else None
 
     def judge(model: Model) -> Score:
-        predictor = Predictor(model, task, space, limit=limit, precision=section.precision)
+        predictor = Predictor(model, task.in_training(), space, limit=limit, precision=section.precision)
         answers = predictor.tune(held.inputs, held.examples)  # type: ignore[union-attr]
         primary = task.primary
         value = primary.compute(task.grade(answers, held.examples, space))  # type: ignore[union-attr]

@@ -15,6 +15,7 @@ from graftlm.recipe import Recipe
 
 if TYPE_CHECKING:
     from graftlm.contracts.backbone import Base
+    from graftlm.contracts.task import Task
     from graftlm.contracts.verdict import Verdict
 
 
@@ -84,6 +85,8 @@ class Checked:
     counts: Mapping[str, Any]
     limit: int | None
     base: Base | None = None
+    task: Task | None = None
+    """The task as the training rows settled it; None: no base model was opened."""
 
     def as_json(self) -> dict[str, Any]:
         """Return what data.json keeps."""

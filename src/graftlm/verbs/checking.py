@@ -18,4 +18,4 @@ def check(data: Any, *, tokens: bool = False, **arguments: Any) -> Checked:
     """
     environment.settle()
     recipe, given = recipe_of(data, **arguments)
-    return pipeline.check(recipe, given, opened=recipe.backbone.open if tokens else None)
+    return pipeline.check(recipe, given, opened=recipe.backbone.open_on if tokens else None)

@@ -78,5 +78,59 @@ def test_heads_must_divide_the_width():
 
 
 def test_an_unknown_architecture_is_refused():
-    with pytest.raises(ValidationError, match="'bert', 'modernbert' or 'gpt2'"):
+    with pytest.raises(ValidationError, match="'gpt2', 't5' or 'bart'"):
         make(architecture="lstm")
+
+
+@pytest.mark.parametrize("architecture", ["t5", "bart"])
+def test_an_encoder_with_a_decoder_reads_and_writes(architecture):
+    base = make(architecture=architecture, heads=2).open()
+    card, module = base.card, base.build("AutoModelForSeq2SeqLM").eval()
+    assert (card.stack, len(card.blocks), card.limit) == ("encoder-decoder", 4, 40)
+    inner = getattr(module, module.base_model_prefix, module)
+    for path in (*card.blocks, card.embeddings, *card.before):
+        inner.get_submodule(path)
+    ids = base.tokenizer("ein Satz")["input_ids"]
+    assert ids[-1] == base.config.eos_token_id == module.generation_config.eos_token_id
+    # the library's own shift of labels begins with the token that the tokenizer tells
+    shifted = module.prepare_decoder_input_ids_from_labels(labels=torch.tensor([ids]))
+    assert shifted[0].tolist() == [base.tokenizer.decoder_start_token_id, *ids[:-1]]
+    again = base.build("AutoModelForSeq2SeqLM").state_dict()
+    plain = base.build("AutoModel").state_dict()
+    held = {name.removeprefix("model."): tensor for name, tensor in again.items()}
+    assert all(torch.equal(plain[name], held[name]) for name in plain)
+
+
+TEXTS = ["the cat sat on the mat", "the dog sat on the cat", "die Katze saß", "猫坐在垫子上", "猫坐在垫子下"] * 3
+
+
+def test_a_trained_tokenizer_comes_from_the_texts_alone():
+    backbone = make(architecture="t5", tokenizer="trained", vocabulary=320)
+    first, again = backbone.open_on(lambda: iter(TEXTS)), backbone.open_on(lambda: iter(TEXTS))
+    other = backbone.open_on(lambda: iter(TEXTS[:3]))
+    assert first.tokenizer.get_vocab() == again.tokenizer.get_vocab() != other.tokenizer.get_vocab()
+    assert first.config.vocab_size == len(first.tokenizer) <= 320
+    for text in [*TEXTS, "nie gesehen: ☃ \t x", " zwei  Leerzeichen"]:
+        ids = first.tokenizer(text)["input_ids"]
+        assert first.tokenizer.decode(ids, skip_special_tokens=True) == text
+        assert first.tokenizer.unk_token_id not in ids
+    assert len(first.tokenizer("the cat sat")["input_ids"]) < 8
+    first.build("AutoModelForSeq2SeqLM")
+
+
+def test_a_tokenizer_is_not_trained_on_nothing():
+    from graftlm.core.errors import UserError
+
+    backbone = make(tokenizer="trained")
+    with pytest.raises(UserError, match="training texts"):
+        backbone.open()
+    with pytest.raises(UserError, match="all empty"):
+        backbone.open_on(lambda: iter(["", "  "]))
+    assert make().open_on(lambda: iter([])).card == make().open().card
+
+
+def test_dropout_is_the_architectures_own_unless_named():
+    assert make(architecture="t5").open().config.dropout_rate == 0.1
+    assert make(architecture="modernbert").open().config.mlp_dropout == 0.0
+    for architecture, name in {"t5": "dropout_rate", "bart": "dropout", "gpt2": "resid_pdrop"}.items():
+        assert getattr(make(architecture=architecture, dropout=0.3).open().config, name) == 0.3

@@ -39,6 +39,10 @@ class Truncated(Backbone):
             UserError: a block is named that is not there, or the order is not ascending.
         """
         base = self.of.open()
+        if base.card.stack == "encoder-decoder":
+            raise UserError(
+                f"'{base.card.name}' is an encoder with a decoder; blocks can be taken from one stack only."
+            )
         count = len(base.card.blocks)
         kept = self.layers or tuple(range(self.keep or max(1, count // 2)))
         if list(kept) != sorted(set(kept)) or not 0 <= kept[0] <= kept[-1] < count:

@@ -39,7 +39,8 @@ class WiseFt(Method):
         kept: dict[str, Tensor] = {
             name: parameter.detach().clone()
             for name, parameter in model.module.named_parameters()
-            if name.startswith(f"{model.base}.") and not (head is not None and name.startswith(head))
+            if name.startswith(f"{model.base}." if model.base else "")
+            and not (head is not None and name.startswith(head))
         }
 
         def interpolate() -> None:

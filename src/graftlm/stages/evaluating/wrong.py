@@ -25,11 +25,10 @@ def confidently_wrong(
         return []
     confidence = np.array([-1.0 if answer.confidence is None else answer.confidence for answer in answers])
     wrong = np.flatnonzero(~hits(grades))
-    roles = [role.name for role in task.roles if role.kind == "text"]
     found = []
     for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:most].tolist():
         example, answer = examples[row], answers[row]
-        text = "\n".join(str(example.fields[role]) for role in roles if example.fields.get(role) is not None)
+        text = task.reads(example)
         found.append(
             {
                 "id": example.id,

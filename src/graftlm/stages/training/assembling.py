@@ -41,7 +41,9 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
             encoder = base.build("AutoModel", **_without_pooler(base.config), dtype=torch.float32)
             module = PooledModel(encoder, pooling, space.size, base.card.width)
             return Model(module, tokenizer, base.card, "pooled", "encoder", "head", task.auto_model)
-        changes: dict[str, Any] = {"num_labels": space.size, "dtype": torch.float32}
+        changes: dict[str, Any] = {"dtype": torch.float32}
+        if space.size:
+            changes["num_labels"] = space.size
         if space.labels:
             changes |= {
                 "id2label": dict(enumerate(space.labels)),
@@ -49,7 +51,10 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
             }
         native: Any = base.build(task.auto_model, **changes)
     native.config.pad_token_id = tokenizer.pad_token_id
-    return Model(native, tokenizer, base.card, "native", native.base_model_prefix, _head(native), task.auto_model)
+    place = native.base_model_prefix if hasattr(native, native.base_model_prefix) else ""
+    # the layer over the vocabulary of a model that writes is no head of the task: no probe solves it
+    head = None if task.writes_with else _head(native)
+    return Model(native, tokenizer, base.card, "native", place, head, task.auto_model)
 
 
 def _without_pooler(config: Any) -> dict[str, Any]:

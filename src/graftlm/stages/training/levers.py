@@ -49,6 +49,14 @@ class Levers:
         if swapped:
             self.undo.append(lambda: dropout.swap_out(swapped))
 
+    def without_cache(self) -> None:
+        """Keep decoders from storing keys and values of tokens that nobody goes on from."""
+        for part in self.model.module.modules():
+            config = getattr(part, "config", None)
+            if config is not None and getattr(config, "use_cache", False) is True:
+                self.undo.append(partial(setattr, config, "use_cache", True))
+                config.use_cache = False
+
     def attention_that_shows(self) -> None:
         """Use the attention that returns its weights, which fused kernels never have."""
         for part in self.model.module.modules():
@@ -103,9 +111,9 @@ class Levers:
 
 
 def tied(module: Any) -> bool:
-    """Tell whether the output layer shares the embedding table."""
-    for part in module.modules():
-        if hasattr(part, "get_output_embeddings"):
-            out = part.get_output_embeddings()
-            return out is not None and out.weight is part.get_input_embeddings().weight
-    return False
+    """Tell whether another layer shares the embedding table: the output layer, or the embeddings of a second stack."""
+    tables = (part.get_input_embeddings() for part in module.modules() if hasattr(part, "get_input_embeddings"))
+    table = next(tables, None)
+    if table is None:
+        return False
+    return any(part is not table and getattr(part, "weight", None) is table.weight for part in module.modules())

@@ -94,7 +94,7 @@ class Loop:
             if not section.optimizer.elementwise:
                 reason = f"the optimizer '{section.optimizer.name()}' is not element-wise"
             elif tied(self.module):
-                reason = "the output layer shares the embedding table"
+                reason = "another layer shares the embedding table"
             elif job.augmented or job.other_text:
                 reason = "other text than the training rows reaches the model"
             if reason is None:
@@ -103,6 +103,7 @@ class Loop:
                 self.levers.working_vocabulary(ids)
             else:
                 log.note(f"working vocabulary: off, because {reason}")
+        self.levers.without_cache()
         if "attentions" in self.needs:
             self.levers.attention_that_shows()
         if section.fast_dropout and on_cpu:
