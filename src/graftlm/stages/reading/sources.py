@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from graftlm.contracts.reader import Reader
 from graftlm.core import registry, textfile
-from graftlm.core.dialect import conll
 from graftlm.core.errors import DataError, listing, near
 from graftlm.core.textfile import Piped
 
@@ -91,9 +90,9 @@ def _unread(path: Path, head: bytes) -> str | None:
     if what is not None:
         return what
     suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
-    text = head.decode("utf-8", "replace")
+    text = head.decode("utf-8", "replace").lstrip()
     if suffix in ("yml", "yaml"):
         return "YAML"
-    if suffix in ("xml", "html", "htm") or text.lstrip().startswith(("<?xml", "<!DOCTYPE", "<html")):
+    if suffix in ("xml", "html", "htm") or text.startswith(("<?xml", "<!DOCTYPE", "<html")):
         return "XML or HTML"
-    return "CoNLL columns (one word a line, its tag behind it)" if conll(text) else None
+    return None

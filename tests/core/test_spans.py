@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from graftlm.core.spans import read
+
+TEXT = "彭小军认为，台湾银行走的是台湾的路"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [{"start": 0, "end": 3, "label": "name"}, {"start": 6, "end": 8, "label": "address"}],
+        [{"start": 6, "end": 8, "label": "address", "text": "台湾"}, {"start": 0, "end": 3, "label": "name", "text": None}],
+        [[0, 3, "name"], [6, 8, "address"]],
+        json.dumps([[0, 3, "name"], [6, 8, "address"]]),
+        [{"start_idx": 0, "end_idx": 2, "type": "name", "entity": "彭小军"},
+         {"start_idx": 6, "end_idx": 7, "type": "address", "entity": "台湾"}],
+        {"name": {"彭小军": [[0, 2]]}, "address": {"台湾": [[6, 7]]}, "movie": None},
+        [{"start": 0, "end": 3, "labels": ["name"]}, {"from": 6, "to": 8, "entity": "address"}],
+    ],
+)  # fmt: skip
+def test_the_shapes_that_people_write_mean_the_same(given):
+    assert read(given, TEXT) == [(0, 3, "name"), (6, 8, "address")]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([[0, 30, "x"]], "outside the text, which has 17 characters"),
+        ([[3, 3, "x"]], "outside the text"),
+        ([[-1, 3, "x"]], "outside the text"),
+        ([[0, 3, "x"], [2, 4, "y"]], "overlap"),
+        ([{"start": 0, "end": 3, "label": "x", "text": "台湾"}], "said to be '台湾'"),
+        ([{"start": 0, "label": "x"}], "start, end and label"),
+        ([[0, "b", "x"]], "whole numbers"),
+        (["name"], "start, end and label"),
+    ],
+)
+def test_what_cannot_be_is_named(given, said):
+    with pytest.raises(ValueError, match=said):
+        read(given, TEXT)
+
+
+def test_the_same_span_twice_is_one():
+    assert read([[0, 3, "name"], [0, 3, "name"]], TEXT) == [(0, 3, "name")]
