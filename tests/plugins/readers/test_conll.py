@@ -50,7 +50,7 @@ def test_tabs_keep_spaces_inside_words(tmp_path):
 def test_segmentation_digits_are_taken_off(tmp_path):
     corpus = read(tmp_path, "科0\tB-ORG.NAM\n技1\tI-ORG.NAM\n80\tO\n\n，0\tO\n爱0\tO\n")
     assert corpus.table.column("tokens").to_pylist() == [["科", "技", "8"], ["，", "爱"]]
-    assert "digit" in corpus.facts["form"]
+    assert "number behind" in corpus.facts["form"]
 
 
 def test_numbers_in_front_are_no_words_and_comments_no_rows(tmp_path):

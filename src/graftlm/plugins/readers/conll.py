@@ -20,12 +20,13 @@ from graftlm.core.textfile import Given, Lines, Piped
 
 _SUFFIXES = (".conll", ".conll2003", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".bmes", ".ner", ".tags")
 _TAG = re.compile(r"O|[BIESMLU](?:[-_]\S+)?")
-_DIGIT = re.compile(r".[0-9]", re.DOTALL)
+_DIGIT = re.compile(r"..?[0-9]{1,2}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a file is written: tabs or any white space, number of columns, places of word and tag, and `科0` for 科."""
+    """How a file is written: tabs or any white space, number of columns, places of word and tag, and whether each character has its number
+    in its word behind it (`科0 技1`)."""
 
     tabs: bool
     columns: int
@@ -72,7 +73,7 @@ class Conll(Reader):
             "encoding": encoding.name,
             "form": f"{form.columns} columns, words in {form.word + 1}"
             + (f", tags in {form.tag + 1}" if form.tag >= 0 else "")
-            + (", a digit behind each character taken off" if form.digits else ""),
+            + ("; the number behind each character is taken off" if form.digits else ""),
         }
         faults = Faults(bad_rows)
         names = _names(form)
@@ -147,8 +148,8 @@ def _sentences(
             cells = [textfile.mended(cell) for cell in cells]
         if not cells[form.word].strip():
             fault = fault or f"line {number} has no word: {line.strip()[:60]!r}"
-        if form.digits and len(cells[form.word]) > 1 and cells[form.word][-1] in "0123456789":
-            cells[form.word] = cells[form.word][:-1]
+        if form.digits:
+            cells[form.word] = cells[form.word][:1] + cells[form.word][1:].rstrip("0123456789")
         rows.append(cells)
     if begin and _good(f"{given}:{begin}", fault, mended, faults):
         yield begin, rows
