@@ -119,6 +119,13 @@ class Task(Plugin):
         texts = [example.fields.get(role.name) for role in self.roles if role.kind == "text"]
         return "\n".join(str(text) for text in texts if text is not None)
 
+    def fault(self, example: Example) -> str | None:
+        """Return what makes a row unusable in this task's terms, or None: `data.bad_rows` then stops or leaves it out.
+
+        The target is None where rows are read without it. Told without the row's place, which the reading adds.
+        """
+        return None
+
     @abstractmethod
     def check(self, splits: dict[str, Rows]) -> list[Finding]:
         """Return what is wrong or worth knowing about the rows, in this task's terms."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Grades = dict[str, "np.ndarray"]
-"""One column for each fact about an answer, all of length (N,): what metrics are computed from."""
+"""One column for each fact about an answer, all of N rows, (N,) or (N, ...): what metrics are computed from."""
 
 
 @dataclass(frozen=True, slots=True)

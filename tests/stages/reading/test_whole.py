@@ -6,7 +6,7 @@ import pytest
 from graftlm.core.errors import DataError
 from graftlm.plugins.readers.csv import Csv
 from graftlm.recipe import DataSection
-from graftlm.stages.reading import read, read_rows
+from graftlm.stages.reading import read, read_rows, stream
 
 ROWS = [{"text": f"text number {i}", "label": "ab"[i % 2]} for i in range(40)]
 
@@ -186,3 +186,29 @@ def test_real_files_read_or_say_why_not(data_folder, choosing):
         read(DataSection(train=str(conll)), choosing)
     intents = read(DataSection(train=str(data_folder / "banking77" / "raw" / "train.csv")), choosing)
     assert sum(map(len, intents.splits.values())) == 10_003
+
+
+@pytest.fixture
+def choosy(choosing):
+    class Choosy(type(choosing)):
+        """Finds fault with texts that hold a seven."""
+
+        def fault(self, example):
+            return f"a seven for {example.target}" if "7" in example.fields["text"] else None
+
+    return Choosy()
+
+
+def test_rows_that_the_task_finds_fault_with_follow_the_policy(tmp_path, choosy):
+    path = table(tmp_path / "a.csv")
+    with pytest.raises(DataError, match=r"a.csv:9: a seven for b\. 3 more rows have faults\. Mend the row"):
+        read(DataSection(train=path), choosy)
+    data = read(DataSection(train=path, bad_rows="skip", split={"valid": 0}), choosy)
+    assert (len(data.train), data.facts["sources"]["train"]["skipped"]) == (36, 4)
+    assert data.facts["sources"]["train"]["faults"][0] == {"where": f"{path}:9", "reason": "a seven for b"}
+    heard = []
+    rows = [one for chunk in stream(path, choosy, bad_rows="skip", on_fault=heard.append) for one in chunk]
+    assert len(rows) == 36
+    assert [fault.where[-2:] for fault in heard] == [":9", "19", "29", "39"]
+    with pytest.raises(DataError, match="a.csv:9: a seven for None"):
+        list(stream(path, choosy))

@@ -63,7 +63,8 @@ def _randomisation(metric: Metric, first: Grades, second: Grades, gain: float, d
     extreme = 0
     for _ in range(draws):
         swap = rng.random(size) < 0.5
-        one = {name: np.where(swap, second[name], first[name]) for name in first}
-        two = {name: np.where(swap, first[name], second[name]) for name in first}
+        wide = {name: swap.reshape(size, *[1] * (column.ndim - 1)) for name, column in first.items()}
+        one = {name: np.where(wide[name], second[name], first[name]) for name in first}
+        two = {name: np.where(wide[name], first[name], second[name]) for name in first}
         extreme += abs(_gain(metric, one, two)) >= abs(gain) - 1e-12
     return (extreme + 1) / (draws + 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graftlm.contracts.reader import BadRows, Corpus, RowFault, plain
-from graftlm.contracts.rows import ID, WHERE
+from graftlm.contracts.rows import ID, WHERE, Rows
 from graftlm.contracts.task import Task
 from graftlm.core.errors import DataError
 from graftlm.stages.reading.columns import Columns
@@ -67,6 +67,39 @@ def shape(
             table = table.filter(keep)
             beside = {name: column.filter(keep) for name, column in beside.items()}
     return Shaped(table, beside, faults)
+
+
+def sound(shaped: Shaped, task: Task, *, bad_rows: BadRows = "stop") -> Shaped:
+    """Leave out the rows that the task finds a fault in.
+
+    Raises:
+        DataError: there are some, and `bad_rows` is "stop".
+    """
+    import pyarrow as pa
+
+    if type(task).fault is Task.fault:
+        return shaped
+    target = target_role(task)
+    rows = Rows("rows", shaped.table, target if target in shaped.table.column_names else None, "")
+    faults: list[RowFault] = []
+    keep: list[bool] = []
+    for chunk in rows.chunks():
+        for example in chunk:
+            reason = task.fault(example)
+            keep.append(reason is None)
+            if reason is not None:
+                faults.append(RowFault(example.where, reason))
+    if not faults:
+        return shaped
+    if bad_rows == "stop":
+        more = f" {len(faults) - 1} more rows have faults." if len(faults) > 1 else ""
+        raise DataError(
+            f"{faults[0].where}: {faults[0].reason}.{more} Mend the row, or set data.bad_rows to 'skip' to leave such "
+            "rows out and count them."
+        )
+    mask = pa.array(keep)
+    beside = {name: column.filter(mask) for name, column in shaped.extras.items()}
+    return Shaped(shaped.table.filter(mask), beside, (*shaped.faults, *faults))
 
 
 def text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -11,7 +11,7 @@ from graftlm.contracts.task import Task
 from graftlm.contracts.values import Example
 from graftlm.core import log
 from graftlm.stages.reading.columns import Columns, choose
-from graftlm.stages.reading.shaping import shape, target_role
+from graftlm.stages.reading.shaping import shape, sound, target_role
 from graftlm.stages.reading.sources import find
 from graftlm.stages.reading.whole import check_rows
 
@@ -50,7 +50,11 @@ def stream(
         for fault in (*corpus.skipped, *corpus.mended):
             hear(fault)
         if corpus.table.num_rows:
-            table = shape(_even(corpus, chosen), task, chosen, need_target=False, before=before).table
+            shaped = shape(_even(corpus, chosen), task, chosen, need_target=False, before=before)
+            shaped = sound(shaped, task, bad_rows=bad_rows)
+            for fault in shaped.faults:
+                hear(fault)
+            table = shaped.table
             target = target_role(task)
             rows = Rows("stream", table, target if target in table.column_names else None, "")
             yield from rows.chunks(size)

@@ -17,7 +17,7 @@ from graftlm.core import seeds
 from graftlm.core.errors import DataError, listing, near
 from graftlm.recipe import DataSection, SplitSection
 from graftlm.stages.reading.columns import Columns, choose
-from graftlm.stages.reading.shaping import shape, target_role
+from graftlm.stages.reading.shaping import shape, sound, target_role
 from graftlm.stages.reading.sources import find
 from graftlm.stages.reading.splitting import cut, divide, from_column
 
@@ -137,6 +137,7 @@ def _source(
     shaped = shape(
         corpus, task, columns, need_target=need_target, bad_rows=bad_rows, extras=[column for _, column in extras]
     )
+    shaped = sound(shaped, task, bad_rows=bad_rows)
     skipped = (*corpus.skipped, *shaped.faults)
     if not shaped.table.num_rows:
         raise DataError(
