@@ -13,7 +13,8 @@ TEXT = "彭小军认为，台湾银行走的是台湾的路"
     "given",
     [
         [{"start": 0, "end": 3, "label": "name"}, {"start": 6, "end": 8, "label": "address"}],
-        [{"start": 6, "end": 8, "label": "address", "text": "台湾"}, {"start": 0, "end": 3, "label": "name", "text": None}],
+        [{"start": 6, "end": 8, "label": "address", "text": "台湾"},
+         {"start": 0, "end": 3, "label": "name", "text": None}],
         [[0, 3, "name"], [6, 8, "address"]],
         json.dumps([[0, 3, "name"], [6, 8, "address"]]),
         [{"start_idx": 0, "end_idx": 2, "type": "name", "entity": "彭小军"},

@@ -156,7 +156,8 @@ def conll(text: str) -> bool:
     if len(words) < 5 or len(words) == len(lines):
         return False
     tagged = sum(
-        len(word) in range(2, 12) and bool(re.fullmatch(r"O|[BIESMLU][-_]\S+|[BIESMLU]|[A-Z]{1,4}\$?|[,.:`'()]+", word[-1]))
+        len(word) in range(2, 12)
+        and bool(re.fullmatch(r"O|[BIESMLU][-_]\S+|[BIESMLU]|[A-Z]{1,4}\$?|[,.:`'()]+", word[-1]))
         for word in words
     )
     same = max(sum(len(word) == size for word in words) for size in {len(word) for word in words})

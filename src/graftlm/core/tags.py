@@ -77,7 +77,7 @@ def write(found: Iterable[Entity], count: int, scheme: str) -> list[str]:
 def _letters(size: int, scheme: str) -> list[str]:
     if scheme == "IOB1":
         return ["I"] * size
-    begin, inner, end, single = {"BIOES": "BIES", "BMES": "BMES", "BILOU": "BILU"}.get(scheme, "BIIB")
+    begin, inner, end, single = list({"BIOES": "BIES", "BMES": "BMES", "BILOU": "BILU"}.get(scheme, "BIIB"))
     return [single] if size == 1 else [begin, *[inner] * (size - 2), end]
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Thai to Burmese, Khmer, kana and Han, as the inside of a regular expression's class."""
-_MARKS = "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
+)
 _WORD = re.compile(f"[{SPACELESS}]|[0-9]+|(?:(?![{SPACELESS}0-9])[\\w{_MARKS}])+|\\S")
 _CLOSE = re.compile(f"[{SPACELESS}\u2018-\u201d\u2026\u3000-\u303f\uff00-\uffef]")
 

@@ -68,7 +68,6 @@ def test_a_missing_file_comes_with_near_names(tmp_path):
     ("name", "data", "message"),
     [
         ("a.yml", b"categories:\n- x\n", "looks like YAML"),
-        ("a.testa", b"CRICKET NNP O\nat IN O\nLORD NNP I-ORG\n\nLondon NNP B-LOC\nis VB O\nbig JJ O\n", "CoNLL"),
         ("a.bin", b"%PDF-1.4", "looks like a PDF document"),
         ("a.xml", b"<?xml version='1.0'?>\n<a/>", "looks like XML"),
         ("a.csv", b"", "the file is empty"),

@@ -25,8 +25,10 @@ _DIGIT = re.compile(r"..?[0-9]{1,2}", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a file is written: tabs or any white space, number of columns, places of word and tag, and whether each character has its number
-    in its word behind it (`科0 技1`)."""
+    """How a file is written: tabs or any white space, number of columns, places of word and tag.
+
+    `digits` says that each character has its number in its word behind it (`科0 技1`).
+    """
 
     tabs: bool
     columns: int
@@ -107,7 +109,7 @@ class Conll(Reader):
         rows = [row for row in rows if len(row) == columns]
         for name, number in (("word", self.word), ("tag", self.tag)):
             if number is not None and number > columns:
-                raise DataError(f"{given}: there is no column {number} (the reader's field '{name}'); it has {columns}.")
+                raise DataError(f"{given}: there is no column {number} (reader field '{name}'); it has {columns}.")
         by_column = list(zip(*rows, strict=True))
         tagged = [n for n, cells in enumerate(by_column) if n and all(map(_TAG.fullmatch, cells))]
         some = [n for n in tagged if any(cell != "O" for cell in by_column[n])]
@@ -125,9 +127,7 @@ def _names(form: _Form) -> list[str]:
     return [special.get(place, f"column_{place + 1}") for place in range(form.columns)]
 
 
-def _sentences(
-    given: Given, source: Lines, form: _Form, faults: Faults
-) -> Iterator[tuple[int, list[list[str]]]]:
+def _sentences(given: Given, source: Lines, form: _Form, faults: Faults) -> Iterator[tuple[int, list[list[str]]]]:
     """Yield the line where each sentence begins, and its rows."""
     rows: list[list[str]] = []
     begin, fault, mended = 0, "", ""
