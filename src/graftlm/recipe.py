@@ -80,8 +80,9 @@ class DataSection(Section):
     """The same with validation rows; without it a part of the training rows is cut off."""
     test: str | None = None
     """The same with test rows: never looked at before the end."""
-    columns: dict[str, str] = Field(default_factory=dict)
-    """Column of each role, `{text: 内容, label: 标签}`; what is not named is guessed from names and contents."""
+    columns: dict[str, str | list[str]] = Field(default_factory=dict)
+    """Column of each role, `{text: 内容, label: 标签}`, or several columns, `{label: [joy, anger]}`; what is not named is
+    guessed from names and contents."""
     split: SplitSection = SplitSection()
     """How splits are made where none are given."""
     reader: ReaderRef | None = None

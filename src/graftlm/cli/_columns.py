@@ -1,4 +1,4 @@
-"""The option `--column role=column`, which the verbs that read data share."""
+"""The option `--column role=column`, which the verbs that read data share; a role given again has several columns."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 
-def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str | list[str]]:
+    found: dict[str, list[str]] = {}
     for text in given:
         role, equals, column = text.partition("=")
         if not equals or not role.strip() or not column:
             raise click.BadParameter(f"expected role=column, such as text=内容; got '{text}'.")
-        found[role.strip()] = column
-    return found
+        found.setdefault(role.strip(), []).append(column)
+    return {role: names[0] if len(names) == 1 else names for role, names in found.items()}
 
 
 columns_option: Callable[[Any], Any] = click.option(
@@ -24,5 +24,6 @@ columns_option: Callable[[Any], Any] = click.option(
     multiple=True,
     metavar="ROLE=COLUMN",
     callback=_pairs,
-    help="Which column plays which role; may be given again. What is not named is guessed.",
+    help="Which column plays which role; may be given again, and a role again for each of its columns. What is not "
+    "named is guessed.",
 )

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @columns_option
 def command(
-    run: str, data: str, as_json: bool, metrics: tuple[str, ...], precision: str, device: str, columns: dict[str, str]
+    run: str,
+    data: str,
+    as_json: bool,
+    metrics: tuple[str, ...],
+    precision: str,
+    device: str,
+    columns: dict[str, str | list[str]],
 ) -> None:
     """Judge the bundle of RUN on the labelled rows of DATA."""
     from graftlm.verbs.evaluating import evaluate

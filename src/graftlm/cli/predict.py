@@ -37,7 +37,7 @@ def command(
     batch_tokens: int | None,
     device: str,
     bad_rows: str,
-    columns: dict[str, str],
+    columns: dict[str, str | list[str]],
 ) -> None:
     """Answer the rows of FILE (csv, tsv, jsonl, json, txt, parquet; - for standard input) with the bundle of RUN."""
     from graftlm.verbs.predicting import predict

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from graftlm.contracts.label_findings import about_other, about_training
+from graftlm.contracts.probabilities import Probabilities
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Metric, Task
 from graftlm.contracts.texts import encode_texts
@@ -30,28 +31,6 @@ def label_of(target: Any) -> str | None:
         target = int(target)
     text = str(target)
     return text if text.strip() else None
-
-
-class _Detail(Mapping[str, Any]):
-    """The probabilities of all labels, computed when they are asked for."""
-
-    __slots__ = ("labels", "logits")
-
-    def __init__(self, labels: tuple[str, ...], logits: np.ndarray) -> None:
-        self.labels = labels
-        self.logits = logits
-
-    def __getitem__(self, key: str) -> dict[str, float]:
-        if key != "probabilities":
-            raise KeyError(key)
-        grown = np.exp(self.logits - self.logits.max(), dtype=np.float64)
-        return dict(zip(self.labels, (grown / grown.sum()).tolist(), strict=True))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(("probabilities",))
-
-    def __len__(self) -> int:
-        return 1
 
 
 def _counts(grades: Grades) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -188,7 +167,7 @@ class OneLabel(Task):
         best = int(row.argmax())
         probability = 1.0 / float(np.exp(row - row[best]).sum())
         label = space.labels[best]
-        return Answer(label, probability, {"label": label, "probability": probability}, _Detail(space.labels, row))
+        return Answer(label, probability, {"label": label, "probability": probability}, Probabilities(space.labels, row))
 
     def grade(self, answers: Sequence[Answer], examples: Sequence[Example], space: Space) -> Grades:
         """Return `true`, `predicted` (label numbers, -1 for labels never seen) and `log_probability` of the truth."""
@@ -231,7 +210,7 @@ class OneLabel(Task):
 def _log_probabilities(answers: Sequence[Answer], true: np.ndarray, space: Space) -> np.ndarray:
     if not answers:
         return np.zeros(0)
-    if all(isinstance(answer.detail, _Detail) for answer in answers):
+    if all(isinstance(answer.detail, Probabilities) for answer in answers):
         logits = np.stack([answer.detail.logits for answer in answers]).astype(np.float64)  # type: ignore[attr-defined]
         logits -= logits.max(axis=1, keepdims=True)
         chosen = np.take_along_axis(logits, np.maximum(true, 0)[:, None], axis=1)[:, 0]

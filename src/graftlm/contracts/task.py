@@ -31,7 +31,10 @@ _STACKS = {
 class Role:
     """A column that a task needs: its name in recipes, what it holds, and the names that people give it.
 
-    `kind` is "text" (read by the model), "target" (the truth) or "other".
+    `kind` is "text" (read by the model), "target" (the truth) or "other". `spread` says which several columns
+    make up the role where no single one does, the value then being a mapping from column to value: "flags" are
+    columns that hold 0 and 1 alone, "numbered" columns called by one of `names` with a number or a letter behind it
+    (`choice1`, `choice2`, or bare `A`, `B`, ...). With `blank`, a row may leave the role empty.
     """
 
     name: str
@@ -39,6 +42,8 @@ class Role:
     names: tuple[str, ...]
     about: str
     required: bool = True
+    spread: Literal["no", "flags", "numbered"] = "no"
+    blank: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.values import Finding
+from graftlm.core.errors import listing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,13 +30,19 @@ def _sources(facts: Mapping[str, Any]) -> RenderableType:
     lines = []
     for name, source in facts.get("sources", {}).items():
         form = ", ".join(f"{key} {value}" for key, value in source["format"].items() if value)
-        roles = "; ".join(f"{role} = '{found['column']}' ({found['why']})" for role, found in source["columns"].items())
+        roles = "; ".join(
+            f"{role} = {_named(found['column'])} ({found['why']})" for role, found in source["columns"].items()
+        )
         mended = f", {source['mended']:,} in part" if source["mended"] else ""
         counts = f"read {source['read']:,} = kept {source['kept']:,}{mended} + skipped {source['skipped']:,}"
         lines.append(f"{name}: {source['source']} ({source['reader']}: {form})\n  {roles}\n  {counts}")
     if unused := facts.get("unused"):
         lines.append(f"{unused:,} training rows are not used (data.limit)")
     return Text("\n".join(lines))
+
+
+def _named(column: str | Sequence[str]) -> str:
+    return f"'{column}'" if isinstance(column, str) else listing(list(column))
 
 
 def _splits(facts: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> RenderableType:

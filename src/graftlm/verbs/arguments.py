@@ -43,7 +43,7 @@ def recipe_of(
     base: Any = None,
     method: Any = None,
     loss: Any = None,
-    columns: Mapping[str, str] | Iterable[str] | None = None,
+    columns: Mapping[str, str | list[str]] | Iterable[str] | None = None,
     baselines: Any = None,
     settings: Sequence[str] | Mapping[str, Any] = (),
     **flags: Any,
@@ -85,8 +85,7 @@ def recipe_of(
     if loss is not None:
         tree["losses"] = [_plugin(one) for one in _many(loss)]
     if columns:
-        pairs = columns.items() if isinstance(columns, Mapping) else map(_pair, columns)
-        for role, column in pairs:
+        for role, column in (columns if isinstance(columns, Mapping) else _pairs(columns)).items():
             recipes.put(tree, f"data.columns.{role}", column)
     for flag, value in flags.items():
         if value is not None and value != ():
@@ -135,11 +134,15 @@ def base_use(value: Any) -> Any:
     return {"use": best[1], **best[2]}
 
 
-def _pair(text: str) -> tuple[str, str]:
-    role, equals, column = text.partition("=")
-    if not equals or not role or not column:
-        raise UserError(f"--column wants role=column, such as text=内容; got '{text}'.")
-    return role, column
+def _pairs(texts: Iterable[str]) -> dict[str, str | list[str]]:
+    """Return the column of each role; a role that is given again has several."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        role, equals, column = text.partition("=")
+        if not equals or not role or not column:
+            raise UserError(f"--column wants role=column, such as text=内容; got '{text}'.")
+        found.setdefault(role, []).append(column)
+    return {role: names[0] if len(names) == 1 else names for role, names in found.items()}
 
 
 def _baselines(tree: Mapping[str, Any], asked: Any) -> Any:

@@ -43,7 +43,7 @@ def evaluate(
     run: Path | str,
     source: Any,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | list[str]] | None = None,
     metrics: tuple[str, ...] = (),
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     batch_tokens: int | None = None,

@@ -17,7 +17,7 @@ def predict(
     run: Path | str,
     source: Any,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | list[str]] | None = None,
     all_probabilities: bool = False,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     batch_tokens: int | None = None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,11 @@ from graftlm.core.errors import DataError, listing, near
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Named = str | tuple[str, ...]
+"""The column of a role, or the several columns that make it up together."""
+
 IDS = ("id", "guid", "uid", "uuid", "idx", "index", "row_id", "example_id", "编号", "序号")
+_FLAGS = {"0", "1", "true", "false"}
 _SAMPLE = 5000
 _LABEL_LENGTH = 60  # characters; class names hardly ever are longer on average
 
@@ -27,14 +31,17 @@ _LABEL_LENGTH = 60  # characters; class names hardly ever are longer on average
 class Columns:
     """The column of each role, why it was chosen, and the column of ids (None: rows are numbered)."""
 
-    roles: Mapping[str, str]
+    roles: Mapping[str, Named]
     why: Mapping[str, str]
     id: str | None = None
     doubt: str | None = None
 
-    def as_json(self) -> dict[str, dict[str, str]]:
+    def as_json(self) -> dict[str, dict[str, Any]]:
         """Return the JSON form."""
-        found = {role: {"column": name, "why": self.why[role]} for role, name in self.roles.items()}
+        found: dict[str, dict[str, Any]] = {
+            role: {"column": name if isinstance(name, str) else list(name), "why": self.why[role]}
+            for role, name in self.roles.items()
+        }
         if self.id is not None:
             found["id"] = {"column": self.id, "why": self.why["id"]}
         return found
@@ -49,12 +56,19 @@ class _Look:
     length: float
     number: bool
     nested: bool
+    flag: bool
 
 
 def choose(
-    table: pa.Table, task: Task, named: Mapping[str, str], source: str, *, need_target: bool, by_name: bool = True
+    table: pa.Table,
+    task: Task,
+    named: Mapping[str, str | Sequence[str]],
+    source: str,
+    *,
+    need_target: bool,
+    by_name: bool = True,
 ) -> Columns:
-    """Choose the column of each role of a task.
+    """Choose the column of each role of a task, or the columns.
 
     `by_name` is False where the columns have no names of their own.
 
@@ -63,16 +77,17 @@ def choose(
     """
     names = list(table.column_names)
     roles, why = _named(task, named, names, source)
-    ident = roles.pop("id", None)
+    given = roles.pop("id", None)
+    ident = given if given is None or isinstance(given, str) else given[0]
     looks = _looks(table)
     if by_name:
-        taken = {*roles.values(), *([ident] if ident else [])}
+        taken = {*flat(roles.values()), *([ident] if ident else [])}
         for role in task.roles:
             if role.name in roles or (role.kind == "target" and not need_target and not named):
                 continue
             if (found := _by_name(role, names, taken, looks)) is not None:
                 roles[role.name], why[role.name] = found, "by its name"
-                taken.add(found)
+                taken.update(flat([found]))
         if ident is None:
             ident = next((n for wish in IDS for n in names if _key(n) == wish and n not in taken), None)
             if ident is not None:
@@ -80,27 +95,38 @@ def choose(
     doubt = _by_content(task, roles, why, looks, {ident} if ident else set(), need_target)
     missing = [r for r in task.roles if r.required and r.name not in roles and (r.kind != "target" or need_target)]
     if missing:
-        raise _missing(missing, names, roles, source)
+        flags = [name for name, look in looks.items() if look.flag and name not in flat(roles.values())]
+        raise _missing(missing, names, roles, source, flags)
     return Columns(roles, why, ident, doubt)
 
 
 def _named(
-    task: Task, named: Mapping[str, str], names: Sequence[str], source: str
-) -> tuple[dict[str, str], dict[str, str]]:
+    task: Task, named: Mapping[str, str | Sequence[str]], names: Sequence[str], source: str
+) -> tuple[dict[str, Named], dict[str, str]]:
     known = [*(role.name for role in task.roles), "id"]
     faults: list[str] = []
-    for role, column in named.items():
+    roles = {role: one if isinstance(one, str) else tuple(one) for role, one in named.items()}
+    for role, given in roles.items():
         if role not in known:
             faults.append(f"data.columns: task '{task.name()}' has no role '{role}'.{near(role, known)} "
                           f"Roles: {listing(known)}.")  # fmt: skip
-        if column not in names:
-            faults.append(
-                f"{source}: there is no column '{column}' (data.columns gives it the role '{role}')."
-                f"{near(column, names)} Columns: {listing(names, 30)}."
-            )
+        if (role == "id" and not isinstance(given, str)) or not given:
+            faults.append(f"data.columns: expected the name of one column for '{role}'; got {list(given)}.")
+            continue
+        faults += [
+            f"{source}: there is no column '{column}' (data.columns gives it the role '{role}')."
+            f"{near(column, names)} Columns: {listing(names, 30)}."
+            for column in flat([given])
+            if column not in names
+        ]
     if faults:
         raise DataError("\n".join(faults))
-    return dict(named), dict.fromkeys(named, "named by you")
+    return roles, dict.fromkeys(named, "named by you")
+
+
+def flat(columns: Iterable[Named]) -> list[str]:
+    """Return the names of all columns, those of a role that has several one by one."""
+    return [name for one in columns for name in ([one] if isinstance(one, str) else one)]
 
 
 def _key(name: str) -> str:
@@ -108,17 +134,32 @@ def _key(name: str) -> str:
     return re.sub(r"[\s\-.]+", "_", unicodedata.normalize("NFKC", name).strip().casefold())
 
 
-def _by_name(role: Role, names: Sequence[str], taken: set[str], looks: Mapping[str, _Look]) -> str | None:
+def _by_name(role: Role, names: Sequence[str], taken: set[str], looks: Mapping[str, _Look]) -> Named | None:
     for wish in map(_key, (role.name, *role.names)):
         for name in names:
-            if _key(name) == wish and name not in taken and looks[name].filled:
+            if _key(name) == wish and name not in taken and (looks[name].filled or role.blank):
                 return name
+    return _numbered(role, [name for name in names if name not in taken]) if role.spread == "numbered" else None
+
+
+def _numbered(role: Role, names: Sequence[str]) -> Named | None:
+    """Return the columns that one of a role's names numbers: `option_a`, `option_b`; `ending0`, ...; `A`, `B`, ..."""
+    for wish in (*map(_key, (role.name, *role.names)), ""):
+        found = {}
+        for name in names:
+            match = re.fullmatch(r"_?(\d{1,2}|[a-z])_?", _key(name).removeprefix(wish))
+            if match and _key(name).startswith(wish) and not (wish == "" and match[1].isdigit()):
+                found[int(match[1]) if match[1].isdigit() else ord(match[1]) - ord("a") + 1] = name
+        first = 0 if 0 in found else 1
+        run = tuple(found[number] for number in sorted(found) if set(range(first, number)) <= set(found))
+        if len(run) > 1 and first in found:
+            return run
     return None
 
 
 def _by_content(
     task: Task,
-    roles: dict[str, str],
+    roles: dict[str, Named],
     why: dict[str, str],
     looks: Mapping[str, _Look],
     barred: set[str],
@@ -127,7 +168,8 @@ def _by_content(
     """Fill required roles that have no column yet: longest texts; few distinct short values."""
     doubt = None
     for role in task.roles:
-        free = {n: look for n, look in looks.items() if n not in roles.values() and n not in barred and look.filled}
+        taken = {*flat(roles.values()), *barred}
+        free = {n: look for n, look in looks.items() if n not in taken and look.filled}
         if role.name in roles or not role.required:
             continue
         if role.kind == "text":
@@ -136,16 +178,18 @@ def _by_content(
                 found = max(texts, key=lambda n: texts[n].length)
                 roles[role.name] = found
                 why[role.name] = f"its texts are the longest ({texts[found].length:.0f} characters on average)"
+        elif role.spread == "flags" and need_target and len(free) > 1 and all(look.flag for look in free.values()):
+            roles[role.name], why[role.name] = tuple(free), f"the other {len(free)} columns hold 0 and 1 alone"
         elif role.kind == "target" and need_target:
             doubt = _label(role, free, looks, roles, why)
     return doubt
 
 
 def _label(
-    role: Role, free: Mapping[str, _Look], looks: Mapping[str, _Look], roles: dict[str, str], why: dict[str, str]
+    role: Role, free: Mapping[str, _Look], looks: Mapping[str, _Look], roles: dict[str, Named], why: dict[str, str]
 ) -> str | None:
     names = list(looks)
-    longest = max((looks[name].length for name in roles.values() if name in looks), default=0.0)
+    longest = max((looks[name].length for name in flat(roles.values()) if name in looks), default=0.0)
     short = {n: look for n, look in free.items() if look.length <= _LABEL_LENGTH and not look.nested}
     likely = {n: k for n, k in short.items() if _repeats(k, longest)}
     if not likely and len(short) == 1 and len(names) <= 3:
@@ -179,15 +223,20 @@ def _looks(table: pa.Table) -> dict[str, _Look]:
         texts = [text for text in map(plain, given) if text is not None and text.strip()]
         mean = sum(map(len, texts)) / len(texts) if texts else 0.0
         number = bool(texts) and all(re.fullmatch(r"[-+]?[\d.,]+(e[-+]?\d+)?", text.strip()) for text in texts)
-        found[name] = _Look(len(texts), len(set(texts)), mean, number, nested)
+        flag = bool(texts) and {text.strip().casefold() for text in texts} <= _FLAGS
+        found[name] = _Look(len(texts), len(set(texts)), mean, number, nested, flag)
     return found
 
 
-def _missing(roles: Sequence[Role], names: Sequence[str], found: Mapping[str, str], source: str) -> DataError:
+def _missing(
+    roles: Sequence[Role], names: Sequence[str], found: Mapping[str, Named], source: str, flags: Sequence[str]
+) -> DataError:
     wanted = "; ".join(f"'{role.name}' ({role.about}; such as {listing(role.names, 6)})" for role in roles)
-    already = "".join(f" '{name}' is the {role}." for role, name in found.items())
-    example = ", ".join(f"{role.name}: COLUMN" for role in roles)
+    already = "".join(f" {listing(flat([name]))} is the {role}." for role, name in found.items())
+    example = ", ".join(f"{role.name}: {'COLUMN' if role.spread == 'no' else '[COLUMN, ...]'}" for role in roles)
+    several = flags and any(role.spread == "flags" for role in roles)
+    hint = f" {listing(flags, 30)} hold 0 and 1 alone; a list of columns may be named." if several else ""
     return DataError(
-        f"{source}: no column was found for {wanted}. Columns: {listing(names, 30)}.{already} "
+        f"{source}: no column was found for {wanted}. Columns: {listing(names, 30)}.{already}{hint} "
         f"Name it with data.columns, {{{example}}}."
     )

@@ -13,7 +13,7 @@ from graftlm.contracts.reader import BadRows, Corpus, RowFault, plain
 from graftlm.contracts.rows import ID, WHERE, Rows
 from graftlm.contracts.task import Task
 from graftlm.core.errors import DataError
-from graftlm.stages.reading.columns import Columns
+from graftlm.stages.reading.columns import Columns, flat
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,18 +51,21 @@ def shape(
     import pyarrow as pa
 
     source = corpus.table
-    arrays: dict[str, Any] = {role: text(source.column(name)) for role, name in columns.roles.items()}
+    arrays: dict[str, Any] = {
+        role: text(source.column(name)) if isinstance(name, str) else _side_by_side(source, name)
+        for role, name in columns.roles.items()
+    }
     numbers = pa.array((ordinals(corpus) + before).astype(str), pa.string())
     arrays[ID] = numbers if columns.id is None else _ids(text(source.column(columns.id)), numbers)
     arrays[WHERE] = places(corpus)
     beside = {name: source.column(name) for name in extras}
     table = pa.table(arrays)
     faults: tuple[RowFault, ...] = ()
-    target = target_role(task)
-    if need_target and target is not None and target in columns.roles:
-        lacking = _blank(table.column(target))
+    target = next((role for role in task.roles if role.kind == "target" and role.name in columns.roles), None)
+    if need_target and target is not None and not target.blank:
+        lacking = _blank(table.column(target.name))
         if lacking.any():
-            faults = _lost(table, lacking, columns.roles[target], bad_rows)
+            faults = _lost(table, lacking, "', '".join(flat([columns.roles[target.name]])), bad_rows)
             keep = pa.array(~lacking)
             table = table.filter(keep)
             beside = {name: column.filter(keep) for name, column in beside.items()}
@@ -115,6 +118,14 @@ def text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(parts, pa.string())
 
 
+def _side_by_side(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
+    """Return several columns as one of mappings from column to value."""
+    import pyarrow as pa
+
+    parts = [text(table.column(name)).combine_chunks() for name in names]
+    return pa.chunked_array([pa.StructArray.from_arrays(parts, list(names))])
+
+
 def ordinals(corpus: Corpus) -> np.ndarray:
     """Return the number of each row in its source, from 1, rows that were left out counted too."""
     numbers = np.arange(1, corpus.table.num_rows + 1)
@@ -152,6 +163,9 @@ def _blank(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_string(column.type):
         column = pc.equal(pc.utf8_trim_whitespace(column), "")
         return pc.fill_null(column, True).to_numpy(zero_copy_only=False).astype(bool)
+    if pa.types.is_struct(column.type):  # several columns: empty where any of them is
+        parts = [_blank(pa.chunked_array(pc.struct_field(column, i).chunks)) for i in range(column.type.num_fields)]
+        return np.logical_or.reduce(parts)
     return pc.is_null(column).to_numpy(zero_copy_only=False).astype(bool)
 
 

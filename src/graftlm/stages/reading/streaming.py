@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graftlm.contracts.reader import BadRows, Reader, RowFault
@@ -10,7 +10,7 @@ from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Example
 from graftlm.core import log
-from graftlm.stages.reading.columns import Columns, choose
+from graftlm.stages.reading.columns import Columns, choose, flat
 from graftlm.stages.reading.shaping import shape, sound, target_role
 from graftlm.stages.reading.sources import find
 from graftlm.stages.reading.whole import check_rows
@@ -21,7 +21,7 @@ CHUNK = 4096
 def stream(
     source: Any,
     task: Task,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     reader: Reader | None = None,
     bad_rows: BadRows = "stop",
     *,
@@ -68,6 +68,6 @@ def _even(corpus: Any, chosen: Columns) -> Any:
     import pyarrow as pa
 
     table = corpus.table
-    for name in {*chosen.roles.values(), *([chosen.id] if chosen.id else [])} - set(table.column_names):
+    for name in {*flat(chosen.roles.values()), *([chosen.id] if chosen.id else [])} - set(table.column_names):
         table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
     return replace(corpus, table=table)

@@ -16,7 +16,7 @@ from graftlm.contracts.values import Finding
 from graftlm.core import seeds
 from graftlm.core.errors import DataError, listing, near
 from graftlm.recipe import DataSection, SplitSection
-from graftlm.stages.reading.columns import Columns, choose
+from graftlm.stages.reading.columns import Columns, choose, flat
 from graftlm.stages.reading.shaping import shape, sound, target_role
 from graftlm.stages.reading.sources import find
 from graftlm.stages.reading.splitting import cut, divide, from_column
@@ -91,7 +91,7 @@ def read(section: DataSection, task: Task, given: Mapping[str, Any] | None = Non
 def read_rows(
     source: Any,
     task: Task,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     reader: Reader | None = None,
     need_target: bool = False,
     bad_rows: BadRows = "stop",
@@ -110,7 +110,7 @@ def read_rows(
 def _source(
     given: Any,
     task: Task,
-    named: Mapping[str, str],
+    named: Mapping[str, str | Sequence[str]],
     reader: Reader | None,
     bad_rows: BadRows,
     extras: Sequence[tuple[str, str]],
@@ -272,7 +272,7 @@ def _findings(corpus: Corpus, columns: Columns, skipped: Sequence[RowFault], rep
             )
             found.append(Finding("warning", code, message, len(faults), tuple(f.where for f in faults[:5])))
     if columns.doubt:
-        chosen = ", ".join(f"'{name}' as {role}" for role, name in columns.roles.items())
+        chosen = ", ".join(f"{listing(flat([name]))} as {role}" for role, name in columns.roles.items())
         message = f"{corpus.source}: columns were guessed from their contents: {chosen}; {columns.doubt}."
         found.append(Finding("warning", "guessed", message + " Name them with data.columns."))
     if repeated:
