@@ -81,8 +81,8 @@ class DataSection(Section):
     test: str | None = None
     """The same with test rows: never looked at before the end."""
     columns: dict[str, str | list[str]] = Field(default_factory=dict)
-    """Column of each role, `{text: 内容, label: 标签}`, or several columns, `{label: [joy, anger]}`; what is not named is
-    guessed from names and contents."""
+    """Column of each role, `{text: 内容, label: 标签}`, or several columns, `{label: [joy, anger]}`; what is not named
+    is guessed from names and contents."""
     split: SplitSection = SplitSection()
     """How splits are made where none are given."""
     reader: ReaderRef | None = None

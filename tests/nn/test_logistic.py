@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from graftlm.nn.logistic import _vertex, solve
+from graftlm.nn.logistic import solve, vertex
 
 
 def blobs(rows: int, width: int, classes: int, seed: int = 0, spread: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
@@ -47,10 +47,10 @@ def test_strength_is_the_one_that_generalises():
     assert tried == sorted(tried, reverse=True)
 
 
-def test_vertex_of_a_parabola_is_found():
+def testvertex_of_a_parabola_is_found():
     points = [(10.0**x, (x - 1.3) ** 2 + 0.2) for x in (3, 2, 1, 0)]
-    assert _vertex(points) == pytest.approx(10**1.3)
-    assert _vertex(points[:2]) == 100.0
+    assert vertex(points) == pytest.approx(10**1.3)
+    assert vertex(points[:2]) == 100.0
 
 
 def test_constant_features_get_weight_zero_and_do_no_harm():

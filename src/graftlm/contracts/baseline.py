@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from graftlm.contracts.method import Linear
 from graftlm.contracts.rows import Rows
+from graftlm.contracts.task import Task
 from graftlm.contracts.values import Answer, Inputs, Space
 from graftlm.core.plugin import Plugin
 
@@ -26,7 +27,8 @@ class BaselineSetting:
     `features(rows)` gives frozen features (N, D) of the backbone, computed once; `probe()` the linear
     solution on those of the training rows; `scratch()` trains the same architecture from random
     weights with the same recipe and returns its answers as a function of rows. `tokenizer` cuts texts as the
-    model does, for figures that are told by token.
+    model does, for figures that are told by token. What the task chooses on validation rows (thresholds), a
+    baseline chooses on `valid`, as the model does.
     """
 
     task: Any
@@ -36,6 +38,7 @@ class BaselineSetting:
     probe: Callable[[], Linear | None] = field(repr=False)
     scratch: Callable[[], Fitted] = field(repr=False)
     tokenizer: Any = field(default=None, repr=False)
+    valid: Rows | None = field(default=None, repr=False)
 
 
 class Baseline(Plugin):
@@ -51,20 +54,29 @@ class Baseline(Plugin):
 
 
 def label_numbers(rows: Rows, setting: BaselineSetting) -> np.ndarray:
-    """Return the label number (N,) of each row, as the task's `targets` gives it."""
+    """Return the target of each row as the task's `targets` gives it: class numbers (N,), booleans or floats (N, C)."""
     import numpy as np
 
-    found: list[int] = []
+    found: list[Any] = []
     for examples in rows.chunks():
         found += setting.task.targets(examples, [Inputs(row, {}) for row in range(len(examples))], setting.space)
-    return np.asarray(found, dtype=np.int64)
+    return np.asarray(found)
 
 
-def answers(rows: Rows, setting: BaselineSetting, logits: Iterable[np.ndarray]) -> list[Answer]:
-    """Return the task's answers from one row of logits (C,) for each row."""
-    given = iter(logits)
+def tuned(setting: BaselineSetting, logits: Callable[[Rows], Iterable[np.ndarray]]) -> Fitted:
+    """Return what answers rows by their logits, after the task chose what it chooses on the validation rows."""
+    space, valid = setting.space, setting.valid
+    if valid is not None and len(valid) and type(setting.task).tune is not Task.tune:
+        inputs = [Inputs(row, {}) for row in range(len(valid))]
+        space = setting.task.tune(valid.examples(), inputs, list(logits(valid)), space)
+    return lambda rows: answers(rows, setting, logits(rows), space)
+
+
+def answers(
+    rows: Rows, setting: BaselineSetting, logits: Iterable[np.ndarray], space: Space | None = None
+) -> list[Answer]:
+    """Return the task's answers from one row of logits (C,) for each row; `space` where it is not the setting's."""
+    given, space = iter(logits), space or setting.space
     return [
-        setting.task.decode(example, [], [next(given)], setting.space)
-        for examples in rows.chunks()
-        for example in examples
+        setting.task.decode(example, [], [next(given)], space) for examples in rows.chunks() for example in examples
     ]

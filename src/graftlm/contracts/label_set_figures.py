@@ -63,7 +63,7 @@ METRICS = (
 
 
 def levels(grades: Grades, labels: Sequence[str], separator: str) -> dict[str, Any] | None:
-    """Return a table with the figures of each level of labels such as a/b/c, cut there; None where there is one level."""
+    """Return a table of figures at each level of labels such as a/b/c, cut there; None where there is one."""
     parts = [label.split(separator) for label in labels]
     deepest = max(map(len, parts))
     if deepest == 1 or len({part[0] for part in parts}) == len(parts):

@@ -167,7 +167,9 @@ class OneLabel(Task):
         best = int(row.argmax())
         probability = 1.0 / float(np.exp(row - row[best]).sum())
         label = space.labels[best]
-        return Answer(label, probability, {"label": label, "probability": probability}, Probabilities(space.labels, row))
+        return Answer(
+            label, probability, {"label": label, "probability": probability}, Probabilities(space.labels, row)
+        )
 
     def grade(self, answers: Sequence[Answer], examples: Sequence[Example], space: Space) -> Grades:
         """Return `true`, `predicted` (label numbers, -1 for labels never seen) and `log_probability` of the truth."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -68,6 +68,8 @@ class Task(Plugin):
     kind: ClassVar[str] = "task"
     roles: ClassVar[tuple[Role, ...]] = ()
     auto_model: ClassVar[str] = ""
+    configuration: ClassVar[Mapping[str, Any]] = {}
+    """What the plain class's configuration must say beside labels: `problem_type`, say."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ()
     pooled: ClassVar[bool] = True
@@ -149,7 +151,11 @@ class Task(Plugin):
 
     @abstractmethod
     def targets(self, examples: Sequence[Example], inputs: Sequence[Inputs], space: Space) -> list[Any]:
-        """Return one target for each Inputs, in the form that `stack` takes."""
+        """Return one target for each Inputs, in the form that `stack` takes.
+
+        Where there is one Inputs a row, its form tells what a linear solution on features is: a whole number is the
+        one class, an array of booleans (C,) the classes that are right, an array of floats (C,) quantities.
+        """
 
     def stack(self, targets: Sequence[Any]) -> Any:
         """Return the targets of a batch as a tensor (or a mapping of tensors)."""

@@ -61,7 +61,7 @@ def solve(
     _refuse(features, target, classes)
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = features - mean
-    deviation = _deviation(centred, mean)
+    deviation = deviation_of(centred, mean)
     centred /= deviation
     scaled = torch.from_numpy(centred)
     truth = torch.from_numpy(target)
@@ -71,7 +71,7 @@ def solve(
     if len(path) > 1:
         losses = _validate(scaled, truth, classes, path, folds, seed)
         if losses:
-            chosen = _vertex(losses)
+            chosen = vertex(losses)
     parameters = _fit(scaled, truth, classes, chosen, None)
     weight = parameters[:, :-1].numpy() / deviation
     bias = parameters[:, -1].numpy() - weight @ mean
@@ -87,7 +87,7 @@ def _refuse(features: np.ndarray, target: np.ndarray, classes: int) -> None:
         raise ValueError("features must be finite; some are NaN or infinite")
 
 
-def _deviation(centred: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def deviation_of(centred: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Return the deviation (D,); where there is no spread to speak of, infinity, so that the weight is 0."""
     squares = np.zeros(len(mean))
     for start in range(0, len(centred), 4096):
@@ -130,7 +130,7 @@ def _validate(
     return tuple(losses)
 
 
-def _vertex(losses: Sequence[tuple[float, float]]) -> float:
+def vertex(losses: Sequence[tuple[float, float]]) -> float:
     """Return the lowest point of the parabola through the best strength and its neighbours, on a log scale."""
     best = min(range(len(losses)), key=lambda place: losses[place][1])
     if not 0 < best < len(losses) - 1:

@@ -35,6 +35,7 @@ def compare_baselines(
     setting = BaselineSetting(
         task, space, recipe.train.seed, features=features, probe=lambda: features.probe(rows), scratch=scratch,
         tokenizer=features.tokenizer,
+        valid=splits.get("valid"),
     )  # fmt: skip
     found = {}
     for baseline in chosen:

@@ -156,7 +156,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
             known["valid"] = answers
     if refit and valid is not None:
         work.stage("refit")
-        again = train(wanted, base, space, joined(rows, valid, space), epochs=trained.epochs, **options)
+        again = train(wanted, base, space, joined(rows, valid, task, space), epochs=trained.epochs, **options)
         trained = dataclasses.replace(again, history=trained.history)
     remembered = None
     if sources:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 
 from graftlm.contracts.values import Space
+from graftlm.core import registry
 from graftlm.stages.training.refitting import joined
 
+TASK = registry.make("task", "classification")
 SPACE = Space(("card", "money", "trip"), 3)
 
 
 def test_all_rows_of_both_in_their_order(make_rows):
     first, second = make_rows(6), make_rows(3, name="valid")
-    both = joined(first, second, SPACE)
+    both = joined(first, second, TASK, SPACE)
     assert both.column("text") == first.column("text") + second.column("text")
     assert (both.name, both.target, len(both)) == ("train", "label", 9)
     assert both.fingerprint not in (first.fingerprint, second.fingerprint)
@@ -20,10 +22,10 @@ def test_all_rows_of_both_in_their_order(make_rows):
 
 def test_labels_that_training_never_saw_are_left_out_and_told(make_rows, caplog):
     with caplog.at_level(logging.INFO, "graftlm"):
-        both = joined(make_rows(6), make_rows(6), Space(("card", "trip"), 2))
+        both = joined(make_rows(6), make_rows(6), TASK, Space(("card", "trip"), 2))
     assert both.column("label")[6:] == ["card", "trip", "card", "trip"]
     assert "2 validation rows are left out" in caplog.text
 
 
 def test_where_there_are_no_labels_all_rows_stay(make_rows):
-    assert len(joined(make_rows(6), make_rows(6), Space())) == 12
+    assert len(joined(make_rows(6), make_rows(6), TASK, Space())) == 12

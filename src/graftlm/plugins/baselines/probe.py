@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from graftlm.contracts.baseline import Baseline, BaselineSetting, Fitted, answers
+from graftlm.contracts.baseline import Baseline, BaselineSetting, Fitted, tuned
 from graftlm.contracts.rows import Rows
-from graftlm.contracts.values import Answer
 from graftlm.core.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Probe(Baseline):
     """Answers with the linear solution on frozen features: what fine-tuning must beat to be worth its cost."""
 
     source: ClassVar[str] = "Alain & Bengio 2016, section 3 (linear classifier probes), on the last layer"
-    about: ClassVar[str] = "logistic regression on frozen features"
+    about: ClassVar[str] = "linear solution on frozen features"
     pretrained: ClassVar[bool] = True
 
     def fit(self, rows: Rows, setting: BaselineSetting) -> Fitted:
@@ -31,7 +32,7 @@ class Probe(Baseline):
                 "vector for each row. Take it out of evaluate.baselines."
             )
 
-        def fitted(asked: Rows) -> Sequence[Answer]:
-            return answers(asked, setting, setting.features(asked) @ linear.weight.T + linear.bias)
+        def logits(asked: Rows) -> np.ndarray:
+            return setting.features(asked) @ linear.weight.T + linear.bias
 
-        return fitted
+        return tuned(setting, logits)

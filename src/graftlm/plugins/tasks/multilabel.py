@@ -48,7 +48,7 @@ class Multilabel(Task):
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "probe")
     delimiter: str | None = Field(None, min_length=1, max_length=8)
-    """What stands between labels in a column of texts; None: `|`, `;`, `、` or `,`, whichever there is; none: nothing."""
+    """What stands between labels in a column of texts; None: `|`, `;`, `、` or `,`, whichever it is; none: nothing."""
     threshold: Literal["tuned"] | Annotated[float, Field(gt=0, lt=1)] = "tuned"
     """Probability from which on a label is answered; tuned: each label's own, by F1 on the validation rows."""
     separator: str = Field("/", min_length=1, max_length=4)
@@ -78,7 +78,7 @@ class Multilabel(Task):
                 bare, several = bare + (not labels), several + (len(labels) > 1)
                 counted[name].update(labels)
             if bare:
-                message = f"{bare} of {len(rows)} rows of {name} have no label, which is read as: none of them is right."
+                message = f"{bare} of {len(rows)} rows of {name} have no label: read as none of them being right."
                 found.append(Finding("note", "no_label", message, bare))
             if name == "train" and not several:
                 message = "No training row has more than one label; the task 'classification' is made for that."
@@ -152,7 +152,7 @@ class Multilabel(Task):
         return torch.from_numpy(np.stack(list(targets)))
 
     def loss(self, outputs: Outputs, targets: Any) -> Tensor:
-        """Return the binary cross-entropy of logits (B, L) and labels (B, L): the sum over rows of the mean over labels."""
+        """Return the binary cross-entropy of logits and labels (B, L), summed over rows and meaned over labels."""
         from torch.nn.functional import binary_cross_entropy_with_logits
 
         total = binary_cross_entropy_with_logits(outputs.logits, targets.to(outputs.logits.dtype), reduction="sum")

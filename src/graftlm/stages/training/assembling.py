@@ -41,7 +41,7 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
             encoder = base.build("AutoModel", **_without_pooler(base.config), dtype=torch.float32)
             module = PooledModel(encoder, pooling, space.size, base.card.width)
             return Model(module, tokenizer, base.card, "pooled", "encoder", "head", task.auto_model)
-        changes: dict[str, Any] = {"dtype": torch.float32}
+        changes: dict[str, Any] = {"dtype": torch.float32, **task.configuration}
         if space.size:
             changes["num_labels"] = space.size
         if space.labels:

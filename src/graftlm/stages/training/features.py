@@ -12,8 +12,8 @@ from graftlm.contracts.method import Linear
 from graftlm.contracts.model import Model
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
-from graftlm.contracts.values import Space
-from graftlm.nn import logistic
+from graftlm.contracts.values import Inputs, Space
+from graftlm.nn import linear
 from graftlm.nn import precision as formats
 from graftlm.nn.packed import Packed
 from graftlm.prediction.planning import plan
@@ -48,11 +48,11 @@ class Features:
             examples = rows.examples()
             inputs = self.task.encode(examples[:1], self.tokenizer, self.limit)
             targets = self.task.targets(examples[:1], inputs, self.space)
-            if len(inputs) != 1 or not isinstance(targets[0], int):
+            if len(inputs) != 1 or not linear.solvable(targets[0]):
                 return None
-            every = self.task.targets(examples, [_Row(n) for n in range(len(examples))], self.space)  # type: ignore[misc]
+            every = self.task.targets(examples, [Inputs(n, {}) for n in range(len(examples))], self.space)
             features = self(rows)
-            found = logistic.solve(features, np.asarray(every), self.space.size, seed=self.seed)
+            found = linear.solve(features, np.asarray(every), self.space.size, seed=self.seed)
             self.solution = Linear(found.weight, found.bias, found.strength)
             if self.module.get_submodule(self.head).bias is None:
                 self.solution = _without_bias(self.solution, features)
@@ -89,13 +89,6 @@ def _one_a_row(states: torch.Tensor, ids: torch.Tensor, pad: int) -> np.ndarray:
         last = ((ids != pad) * torch.arange(ids.shape[1])).argmax(dim=1).to(states.device)
         states = states[torch.arange(len(states), device=states.device), last]
     return np.asarray(states.float().cpu().numpy())
-
-
-class _Row:
-    """Stands for the single Inputs of a row where only its number is asked for."""
-
-    def __init__(self, row: int) -> None:
-        self.row = row
 
 
 def _without_bias(solution: Linear, features: np.ndarray) -> Linear:

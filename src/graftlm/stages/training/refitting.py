@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from graftlm.contracts.rows import Rows
+from graftlm.contracts.task import Task
 from graftlm.contracts.values import Space
 from graftlm.core import hashing, log
 
 
-def joined(first: Rows, second: Rows, space: Space) -> Rows:
-    """Return the rows of both, without those of the second whose label the space does not hold."""
+def joined(first: Rows, second: Rows, task: Task, space: Space) -> Rows:
+    """Return the rows of both, without those of the second whose one label the space does not hold."""
     import pyarrow as pa
 
-    if second.target is not None and space.labels:
+    if second.target is not None and space.labels and task.chooses:
         kept = [number for number, label in enumerate(second.column(second.target)) if str(label) in space.labels]
         if len(kept) < len(second):
             log.note(f"refit: {len(second) - len(kept)} validation rows are left out: no training row has their label")
