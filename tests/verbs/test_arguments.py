@@ -103,6 +103,8 @@ def test_a_base_may_be_a_plug_in_or_a_mapping():
 def test_columns_are_pairs_or_a_mapping():
     assert built("x.csv", columns=["text=内容", "label=a=b"]).data.columns == {"text": "内容", "label": "a=b"}
     assert built("x.csv", columns={"text": "内容"}).data.columns == {"text": "内容"}
+    several = built("x.csv", columns=["label=joy", "text=t", "label=anger"]).data.columns
+    assert several == {"label": ["joy", "anger"], "text": "t"} == built("x.csv", columns=several).data.columns
     for wrong in ("text", "=a", "text="):
         with pytest.raises(UserError, match=f"--column wants role=column, such as text=内容; got '{wrong}'"):
             built("x.csv", columns=[wrong])

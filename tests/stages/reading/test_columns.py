@@ -1,6 +1,7 @@
 import pyarrow as pa
 import pytest
 
+from graftlm.contracts.task import Role, Task
 from graftlm.core.errors import DataError
 from graftlm.stages.reading.columns import choose
 
@@ -109,3 +110,50 @@ def test_without_need_of_a_target_it_is_neither_asked_nor_guessed(choosing):
 def test_lists_and_numbers_are_no_texts(choosing):
     with pytest.raises(DataError, match="no column was found for 'text'"):
         chosen(choosing, {"tokens": [["a", "b"]] * 3, "n": [1.5, 2.5, 3.5], "label": ["x", "y", "x"]})
+
+
+class _Several(Task):
+    """A task with roles that several columns make up."""
+
+    roles = (
+        Role("text", "text", ("text", "question"), "the text"),
+        Role("choices", "text", ("choice", "ending", "option"), "the choices", spread="numbered"),
+        Role("label", "target", ("label",), "the labels", spread="flags", blank=True),
+    )
+
+
+_Several.__abstractmethods__ = frozenset()
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        (("choice1", "choice2"), ("choice1", "choice2")),
+        (("ending0", "ending1", "ending2"), ("ending0", "ending1", "ending2")),
+        (("Option B", "Option A"), ("Option A", "Option B")),
+        (("A", "B", "C", "D"), ("A", "B", "C", "D")),
+        (("ending0", "ending2", "option_a", "option_b"), ("option_a", "option_b")),
+        (("choice", "choice1"), "choice"),
+    ],
+)
+def test_numbered_columns_make_up_a_role(names, columns):
+    found = chosen(_Several(), {"question": LONG, "label": ["a", "b"] * 15, **{name: LONG for name in names}})
+    assert found.roles["choices"] == columns
+
+
+def test_columns_of_0_and_1_make_up_a_role_where_nothing_else_is_left():
+    columns = {"text": LONG, "choice": LONG, "joy": ["0", "1"] * 15, "anger": [True, False] * 15}
+    found = chosen(_Several(), columns)
+    assert found.roles["label"] == ("joy", "anger")
+    assert found.as_json()["label"] == {"column": ["joy", "anger"], "why": "the other 2 columns hold 0 and 1 alone"}
+    with pytest.raises(DataError, match="no column was found for 'label'.*'joy', 'anger' hold 0 and 1 alone"):
+        chosen(_Several(), {**columns, "remark": [f"remark {n}" for n in range(30)]})
+
+
+def test_several_columns_may_be_named(choosing):
+    found = chosen(
+        choosing, {"a": LONG, "x": ["0", "1"] * 15, "y": ["1", "1"] * 15}, {"label": ["x", "y"], "text": "a"}
+    )
+    assert dict(found.roles) == {"label": ("x", "y"), "text": "a"}
+    with pytest.raises(DataError, match=r"expected the name of one column for 'id'; got \['x', 'y'\]"):
+        chosen(choosing, {"a": LONG, "x": LONG, "y": LONG}, {"id": ["x", "y"]})

@@ -191,6 +191,8 @@ def _label(
     names = list(looks)
     longest = max((looks[name].length for name in flat(roles.values()) if name in looks), default=0.0)
     short = {n: look for n, look in free.items() if look.length <= _LABEL_LENGTH and not look.nested}
+    if role.spread == "flags":  # one column of 0 and 1 among others is no set of labels
+        short = {n: look for n, look in short.items() if not look.flag}
     likely = {n: k for n, k in short.items() if _repeats(k, longest)}
     if not likely and len(short) == 1 and len(names) <= 3:
         likely = {n: k for n, k in short.items() if k.distinct < 0.9 * k.filled}
