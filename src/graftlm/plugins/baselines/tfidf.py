@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -108,7 +108,7 @@ def _by_characters(texts: Sequence[str]) -> bool:
     return len(_NO_SPACES.findall(sample)) > 0.3 * letters or not any(re.search(r"\w", text) for text in texts)
 
 
-def _terms(makers: dict[str, Any], texts: dict[str, Sequence[str]]) -> Any:
+def _terms(makers: Mapping[str, Any], texts: Mapping[str, Sequence[str]]) -> Any:
     """Return the terms of all texts side by side; of two texts what they share and where they differ as well."""
     from scipy.sparse import csr_matrix, hstack
 
