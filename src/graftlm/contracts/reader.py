@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from graftlm.core import textfile
-from graftlm.core.errors import DataError
+from graftlm.core.errors import DataError, printable
 from graftlm.core.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Faults:
                 f"{where}: {reason}. Mend the row, or set data.bad_rows to 'skip' (leave such rows out and count "
                 "them) or 'keep' (keep what can be kept of them)."
             )
-        self._skipped.append(RowFault(where, reason))
+        self._skipped.append(RowFault(printable(where), printable(reason)))
 
     def kept(self, where: str, reason: str) -> bool:
         """Record a row that can be mended; return whether the policy wants it mended rather than left out.
@@ -94,7 +94,7 @@ class Faults:
         if self.policy != "keep":
             self.lost(where, reason)
             return False
-        self._mended.append(RowFault(where, reason))
+        self._mended.append(RowFault(printable(where), printable(reason)))
         return True
 
     def drain(self) -> dict[str, tuple[RowFault, ...]]:
@@ -144,9 +144,9 @@ def a_file(given: Any) -> Any:
     raise DataError(f"Expected a file, got {what}. Name another reader, or none: then the one that fits is found.")
 
 
-def shown(path: Path) -> str:
-    """Return a path as messages show it: as the user gave it."""
-    return str(path)
+def shown(given: Path | textfile.Piped) -> str:
+    """Return a path as messages show it: as the user gave it; bytes of its name that are no UTF-8 are written out."""
+    return printable(str(given))
 
 
 def join(pieces: Iterable[Corpus]) -> Corpus:

@@ -11,6 +11,9 @@ class GraftError(Exception):
 
     exit_code = 1
 
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(printable(part) if isinstance(part, str) else part for part in parts))
+
 
 class UserError(GraftError, ValueError):
     """What the user gave cannot be used: one message with what was expected, what came and what to do."""
@@ -46,6 +49,11 @@ class Interrupted(GraftError):
     exit_code = 130
 
 
+def printable(text: str) -> str:
+    """Return a text that any UTF-8 stream takes: halves of characters, as broken bytes leave them, are written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the nearest known name, or an empty string."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
@@ -54,6 +62,6 @@ def near(name: str, known: Iterable[str]) -> str:
 
 def listing(names: Sequence[str], most: int = 12) -> str:
     """Return the names as quoted, comma-separated text, cut after `most` of them."""
-    shown = ", ".join(f"'{name}'" for name in names[:most])
+    shown = ", ".join(f"'{name if len(name) <= 100 else name[:99] + '…'}'" for name in names[:most])
     rest = len(names) - most
     return f"{shown} and {rest} more" if rest > 0 else shown

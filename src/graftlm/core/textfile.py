@@ -116,7 +116,10 @@ def chunks(given: Given) -> Iterator[bytes]:
     Raises:
         Truncated: the compressed data end too soon or are damaged.
     """
-    raw = _raw(given)
+    yield from _plain(_raw(given))
+
+
+def _plain(raw: Iterator[bytes]) -> Iterator[bytes]:
     first = next(raw, b"")
     if not first.startswith(b"\x1f\x8b"):
         yield first
@@ -124,20 +127,34 @@ def chunks(given: Given) -> Iterator[bytes]:
         return
     unzip = zlib.decompressobj(31)
     data: bytes | None = first
-    try:
-        while data is not None:
-            if out := unzip.decompress(data):
-                yield out
-            if unzip.eof:
-                data = unzip.unused_data.lstrip(b"\0") or next(raw, None)
-                if data is not None:
-                    unzip = zlib.decompressobj(31)
-            else:
-                data = next(raw, None)
-    except zlib.error as fault:
-        raise Truncated(f"the gzip data are damaged ({fault})") from None
+    while data is not None:
+        before = unzip.copy()
+        try:
+            out = unzip.decompress(data)
+        except zlib.error as fault:
+            yield _up_to_the_fault(before, data)
+            raise Truncated(f"the gzip data are damaged ({fault})") from None
+        if out:
+            yield out
+        if unzip.eof:
+            data = unzip.unused_data.lstrip(b"\0") or next(raw, None)
+            if data is not None:
+                unzip = zlib.decompressobj(31)
+        else:
+            data = next(raw, None)
     if not unzip.eof:
         raise Truncated("the gzip data end too soon; the file was probably not copied whole")
+
+
+def _up_to_the_fault(unzip: Any, data: bytes) -> bytes:
+    """Return what can be read of damaged data: a call that fails gives nothing of what it read before."""
+    parts: list[bytes] = []
+    try:
+        for place in range(len(data)):
+            parts.append(unzip.decompress(data[place : place + 1]))
+    except zlib.error:
+        pass
+    return b"".join(parts)
 
 
 def head(given: Given, size: int = HEAD) -> bytes:
@@ -145,17 +162,14 @@ def head(given: Given, size: int = HEAD) -> bytes:
     parts: list[bytes] = []
     total = 0
     try:
-        for chunk in [given.peek()] if isinstance(given, Piped) else chunks(given):
+        for chunk in _plain(iter([given.peek()])) if isinstance(given, Piped) else chunks(given):
             parts.append(chunk)
             total += len(chunk)
             if total >= size:
                 break
     except Truncated:
         pass  # whoever reads the whole file meets it again, with its place
-    found = b"".join(parts)[:size]
-    if isinstance(given, Piped) and found.startswith(b"\x1f\x8b"):
-        return zlib.decompressobj(31).decompress(found, size)
-    return found
+    return b"".join(parts)[:size]
 
 
 class Flow(io.RawIOBase):

@@ -36,6 +36,8 @@ class _Form:
     header: bool
     names: list[str]
     starts: Any
+    top: int
+    """The first line that is not blank."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -88,7 +90,7 @@ class Csv(Reader):
 
     def pieces(self, given: Given, *, bad_rows: BadRows = "stop") -> Iterator[Corpus]:
         given = a_file(given)
-        form = self._form(given)
+        form = self._form(given, bad_rows)
         done = 0
         if form.starts is not None:
             try:
@@ -100,15 +102,17 @@ class Csv(Reader):
                 pass  # a record longer than a block, say: the other way reads it, from where this one stopped
         yield from _by_record(given, form, Faults(bad_rows), done)
 
-    def _form(self, given: Given) -> _Form:
+    def _form(self, given: Given, bad_rows: BadRows) -> _Form:
         encoding = textfile.encoding(given, self.encoding)
         start = textfile.head(given, 1 << 18)
         text = start.decode(encoding.codec, "graftlm-mark")
         lines = io.StringIO(text, newline="").readlines()
         if len(lines) > 1 and len(start) >= textfile.HEAD:
             lines.pop()  # the head may end within it
-        if not any(line.strip("\r\n") for line in lines):
+        top = next((number for number, line in enumerate(lines, 1) if line.strip(" \r\n")), None)
+        if top is None:
             raise DataError(f"{given}: the file is empty; expected a table with a text and a label in each row.")
+        lines = lines[top - 1 :]
         suffix = Path(str(given).lower().removesuffix(".gz")).suffix
         dialect = guess(lines, suffix)
         if self.delimiter is not None:
@@ -123,7 +127,10 @@ class Csv(Reader):
         dialect = replace(dialect, columns=columns)
         header = has_header(rows) if self.header is None else self.header
         names = column_names(rows[0] if header else None, columns)
-        return _Form(encoding, dialect, header, names, starts)
+        if wrong := next(filter(None, map(textfile.spoilt, names)), None):
+            Faults(bad_rows).kept(f"{shown(given)}:1", f"the names of the columns hold {wrong}")
+            names = column_names([textfile.mended(name) for name in names], columns)
+        return _Form(encoding, dialect, header, names, starts, top)
 
     def _survey(self, given: Given, encoding: Encoding, dialect: Dialect, lines: list[str]) -> tuple[Dialect, Any]:
         """Judge by the whole file whether quotes quote; return where records begin if it has no fault at all."""
@@ -197,7 +204,7 @@ def _by_arrow(given: Given, form: _Form) -> Iterator[Corpus]:
         at += batch.num_rows
         part = pa.Table.from_batches([batch.slice(skip)])
         some = True
-        yield Corpus(part, str(given), pa.array(starts[skip:], pa.int64()), form.facts)
+        yield Corpus(part, shown(given), pa.array(starts[skip:], pa.int64()), form.facts)
     if at != len(form.starts):
         raise pa.ArrowInvalid("rows and records differ in number")
     if not some:
@@ -208,11 +215,7 @@ def _piece(rows: list[list[str | None]], lines: list[int], given: Given, form: _
     columns = zip(*rows, strict=True) if rows else ((),) * len(form.names)
     arrays = [pa.array(list(values), pa.string()) for values in columns]
     table = pa.table(dict(zip(form.names, arrays, strict=True)))
-    return Corpus(table, _name(given), pa.array(lines, pa.int64()), form.facts, **faults.drain())
-
-
-def _name(given: Given) -> str:
-    return shown(given) if isinstance(given, Path) else str(given)
+    return Corpus(table, shown(given), pa.array(lines, pa.int64()), form.facts, **faults.drain())
 
 
 def _by_record(given: Given, form: _Form, faults: Faults, done: int) -> Iterator[Corpus]:
@@ -223,11 +226,12 @@ def _by_record(given: Given, form: _Form, faults: Faults, done: int) -> Iterator
     for number, text, cells in _records(given, form, faults):
         if first:
             first = False
-            continue
+            if number == form.top:  # else the header itself was broken, is told already, and this is a row
+                continue
         if done:
             done -= 1
             continue
-        row = _mend(cells, text, f"{_name(given)}:{number}", form, faults)
+        row = _mend(cells, text, number, given, form, faults)
         if row is not None:
             rows.append(row)
             lines.append(number)
@@ -240,7 +244,9 @@ def _by_record(given: Given, form: _Form, faults: Faults, done: int) -> Iterator
         yield last
 
 
-def _mend(cells: Sequence[str | None], text: str, where: str, form: _Form, faults: Faults) -> list[str | None] | None:
+def _mend(
+    cells: Sequence[str | None], text: str, number: int, given: Given, form: _Form, faults: Faults
+) -> list[str | None] | None:
     wrong = textfile.spoilt(text)
     row: list[str | None] = list(cells)
     if wrong is None and len(cells) != len(form.names):
@@ -249,7 +255,8 @@ def _mend(cells: Sequence[str | None], text: str, where: str, form: _Form, fault
         wrong = f"expected {len(form.names)} columns ({names}), found {count}"
     if wrong is None:
         return row
-    if not faults.kept(where, wrong):
+    more = len(io.StringIO(text, newline="").readlines()) - 1
+    if not faults.kept(f"{shown(given)}:{number}", wrong + (f", in lines {number} to {number + more}" if more else "")):
         return None
     return _fitted([None if cell is None else textfile.mended(cell) for cell in cells], form)
 
@@ -298,13 +305,13 @@ def _records(given: Given, form: _Form, faults: Faults) -> Iterator[tuple[int, s
                 yield begin, whole, cells
                 continue
         again.extendleft(reversed(parts[1:]))
-        if faults.policy == "keep" and faults.kept(f"{_name(given)}:{begin}", reason):
+        if faults.policy == "keep" and faults.kept(f"{shown(given)}:{begin}", reason):
             mended = textfile.mended(text.rstrip("\r\n"))
             yield begin, mended, _fitted(_cells(mended, form.dialect, strict=False), form)
         else:
-            faults.lost(f"{_name(given)}:{begin}", reason)
+            faults.lost(f"{shown(given)}:{begin}", reason)
     if source.fault and not cut:
-        faults.lost(f"{_name(given)}:{number + 1}", source.fault)
+        faults.lost(f"{shown(given)}:{number + 1}", source.fault)
 
 
 def _cells(text: str, dialect: Dialect, *, strict: bool = True) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from graftlm.contracts.reader import BadRows, Corpus, Faults, Reader, a_file, records
+from graftlm.contracts.reader import BadRows, Corpus, Faults, Reader, a_file, records, shown
 from graftlm.core import textfile
 from graftlm.core.errors import DataError, listing
 from graftlm.core.textfile import Piped, Truncated
@@ -42,7 +42,7 @@ class Json(Reader):
             raise DataError(f"{given}: the file is empty; expected a JSON array of objects.")
         try:
             document = json.loads(text)
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             raise DataError(
                 f"{given}: this is not JSON ({fault}). Expected an array of objects such as "
                 '[{"text": ..., "label": ...}]; for one object a line name the file .jsonl.'
@@ -51,7 +51,7 @@ class Json(Reader):
         kept: list[dict[str, Any]] = []
         numbers: list[int] = []
         for number, row in enumerate(rows, 1):
-            where = f"{given}:{number}"
+            where = f"{shown(given)}:{number}"
             if not isinstance(row, dict):
                 faults.lost(where, f"expected an object, found {json.dumps(row, ensure_ascii=False)[:60]}")
                 continue
@@ -64,7 +64,7 @@ class Json(Reader):
             kept.append(row)
             numbers.append(number)
         facts = {"encoding": encoding.name, "form": "array of objects"}
-        return Corpus(records(kept), str(given), pa.array(numbers, pa.int64()), facts, **faults.drain())
+        return Corpus(records(kept), shown(given), pa.array(numbers, pa.int64()), facts, **faults.drain())
 
     def _rows(self, given: Any, document: Any) -> list[Any]:
         if isinstance(document, list):

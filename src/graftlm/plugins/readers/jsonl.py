@@ -19,6 +19,7 @@ from graftlm.contracts.reader import (
     a_file,
     join,
     records,
+    shown,
 )
 from graftlm.core import textfile
 from graftlm.core.errors import DataError
@@ -63,17 +64,17 @@ class JsonLines(Reader):
             lines.append(number)
             size += len(text)
             if len(rows) >= PIECE_ROWS or size >= PIECE_CHARACTERS:
-                yield Corpus(records(rows), str(given), pa.array(lines, pa.int64()), facts, **faults.drain())
+                yield Corpus(records(rows), shown(given), pa.array(lines, pa.int64()), facts, **faults.drain())
                 rows, lines, size, any_ = [], [], 0, True
         rest = faults.drain()
         if rows or rest["skipped"] or not any_:
-            yield Corpus(records(rows), str(given), pa.array(lines, pa.int64()), facts, **rest)
+            yield Corpus(records(rows), shown(given), pa.array(lines, pa.int64()), facts, **rest)
 
 
 def _closed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -81,7 +82,7 @@ def _several(start: str) -> bool:
     """Tell whether another object follows the first one."""
     try:
         _, end = json.JSONDecoder().raw_decode(start)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return start[end:].lstrip().startswith("{")
 
@@ -91,13 +92,13 @@ def _objects(given: Given, codec: str, faults: Faults, spread: bool) -> Iterator
     for number, text in _spread(source) if spread else enumerate(source, 1):
         if not text.strip():
             continue
-        where = f"{given}:{number}"
+        where = f"{shown(given)}:{number}"
         if source.fault and not text.endswith(("\n", "\r", "}")):
             faults.lost(where, source.fault)
             return
         try:
             row = json.loads(text)
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             mended = textfile.mended(text)
             row = _closed(mended) if mended != text else None
             wrong = textfile.spoilt(text) or f"this is not JSON ({fault})"
@@ -116,7 +117,7 @@ def _objects(given: Given, codec: str, faults: Faults, spread: bool) -> Iterator
                 row = _mended(row)
         yield number, text, row
     if source.fault:
-        faults.lost(f"{given}: after the last row", source.fault)
+        faults.lost(f"{shown(given)}: after the last row", source.fault)
 
 
 def _spread(lines: Lines) -> Iterator[tuple[int, str]]:

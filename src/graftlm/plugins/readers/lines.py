@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from graftlm.contracts.reader import PIECE_CHARACTERS, PIECE_ROWS, BadRows, Corpus, Faults, Reader, a_file, join
+from graftlm.contracts.reader import PIECE_CHARACTERS, PIECE_ROWS, BadRows, Corpus, Faults, Reader, a_file, join, shown
 from graftlm.core import textfile
 from graftlm.core.errors import DataError
 from graftlm.core.textfile import Given, Lines, Piped
@@ -40,7 +40,7 @@ class PlainLines(Reader):
             if not text.strip():
                 continue
             if wrong := textfile.spoilt(text):
-                if not faults.kept(f"{given}:{number}", wrong):
+                if not faults.kept(f"{shown(given)}:{number}", wrong):
                     continue
                 text = textfile.mended(text)
             texts.append(text)
@@ -50,7 +50,7 @@ class PlainLines(Reader):
                 yield _piece(texts, lines, given, facts, faults)
                 texts, lines, size, any_ = [], [], 0, True
         if source.fault:
-            faults.lost(f"{given}: after the last row", source.fault)
+            faults.lost(f"{shown(given)}: after the last row", source.fault)
         last = _piece(texts, lines, given, facts, faults)
         if not (any_ or last.read):
             raise DataError(f"{given}: the file is empty; expected one text a line.")
@@ -60,4 +60,4 @@ class PlainLines(Reader):
 
 def _piece(texts: list[str], lines: list[int], given: Given, facts: dict[str, str], faults: Faults) -> Corpus:
     table = pa.table({"text": pa.array(texts, pa.string())})
-    return Corpus(table, str(given), pa.array(lines, pa.int64()), facts, **faults.drain())
+    return Corpus(table, shown(given), pa.array(lines, pa.int64()), facts, **faults.drain())

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet
 
-from graftlm.contracts.reader import PIECE_ROWS, BadRows, Corpus, Reader, a_file, join, shown
+from graftlm.contracts.reader import PIECE_ROWS, BadRows, Corpus, Faults, Reader, a_file, join, shown
+from graftlm.core import textfile
 from graftlm.core.errors import DataError
 
 
@@ -28,14 +30,15 @@ class Parquet(Reader):
 
     def pieces(self, given: Any, *, bad_rows: BadRows = "stop") -> Iterator[Corpus]:
         given = a_file(given)
-        done = 0
+        done, faults = 0, Faults(bad_rows)
         try:
             with pa.parquet.ParquetFile(given) as file:
                 facts = {"format": f"Parquet {file.metadata.format_version}"}
                 for batch in file.iter_batches(PIECE_ROWS):
                     lines = pa.array(range(done + 1, done + batch.num_rows + 1), pa.int64())
                     done += batch.num_rows
-                    yield Corpus(_opened(pa.Table.from_batches([batch])), shown(given), lines, facts)
+                    table, lines = _mended(_opened(pa.Table.from_batches([batch])), lines, shown(given), faults)
+                    yield Corpus(table, shown(given), lines, facts, **faults.drain())
                 if not done:
                     empty = file.schema_arrow.empty_table()
                     yield Corpus(_opened(empty), shown(given), pa.array([], pa.int64()), facts)
@@ -56,3 +59,34 @@ def _opened(table: pa.Table) -> pa.Table:
         if kind != field.type:
             table = table.set_column(place, field.name, table.column(place).cast(kind))
     return table
+
+
+def _mended(table: pa.Table, lines: pa.Array, source: str, faults: Faults) -> tuple[pa.Table, pa.Array]:
+    """Apply the policy to rows whose texts are no UTF-8 or hold a NUL, which the format itself lets through."""
+    wrong: dict[int, str] = {}
+    columns: dict[str, list[str | None]] = {}
+    for name in table.column_names:
+        column = table.column(name)
+        if not pa.types.is_string(column.type) or _sound(column):
+            continue
+        held = [None if value is None else value.decode("utf-8", "graftlm-mark")
+                for chunk in column.chunks for value in chunk.view(pa.binary()).to_pylist()]  # fmt: skip
+        columns[name] = [None if value is None else textfile.mended(value) for value in held]
+        for row, value in enumerate(held):
+            if value is not None and (reason := textfile.spoilt(value)):
+                wrong.setdefault(row, reason)
+    if not wrong:
+        return table, lines
+    gone = {row for row, reason in sorted(wrong.items()) if not faults.kept(f"{source}:{lines[row]}", reason)}
+    for name, values in columns.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values, pa.string()))
+    keep = pa.array([row not in gone for row in range(table.num_rows)], pa.bool_())
+    return table.filter(keep), lines.filter(keep)
+
+
+def _sound(column: pa.ChunkedArray) -> bool:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return not pa.compute.any(pa.compute.match_substring(column, "\0")).as_py()

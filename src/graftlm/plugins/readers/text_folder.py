@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from graftlm.contracts.reader import BadRows, Corpus, Faults, Reader, shown
 from graftlm.core import textfile
-from graftlm.core.errors import DataError, listing
+from graftlm.core.errors import DataError, listing, printable
 from graftlm.core.textfile import Truncated
 
 _SPLITS = {"train", "training", "valid", "validation", "dev", "test", "训练", "验证", "测试"}
@@ -47,20 +47,22 @@ class TextFolder(Reader):
         names: list[str] = []
         encodings: set[str] = set()
         for file in files:
+            name = printable(file.relative_to(given).as_posix())
+            where = f"{shown(given)}/{name}"
             try:
                 encoding = textfile.encoding(file, self.encoding)
                 text = b"".join(textfile.chunks(file)).decode(encoding.codec, "graftlm-mark")
             except (DataError, Truncated) as fault:
-                faults.lost(str(file), str(fault).removeprefix(f"{file}: ").rstrip("."))
+                faults.lost(where, str(fault).removeprefix(f"{where}: ").rstrip("."))
                 continue
             if wrong := textfile.spoilt(text):
-                if not faults.kept(str(file), wrong):
+                if not faults.kept(where, wrong):
                     continue
                 text = textfile.mended(text)
             encodings.add(encoding.name)
             texts.append(text.strip())
-            labels.append(file.relative_to(given).parts[0])
-            names.append(file.relative_to(given).as_posix())
+            labels.append(printable(file.relative_to(given).parts[0]))
+            names.append(name)
         table = pa.table({"text": pa.array(texts, pa.string()), "label": pa.array(labels, pa.string())})
         facts = {"encoding": ", ".join(sorted(encodings)), "form": f"{len(folders)} folders, one for each class"}
         return Corpus(table, shown(given), pa.array(names, pa.string()), facts, **faults.drain())

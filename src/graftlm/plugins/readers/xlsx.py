@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from typing import Any, ClassVar
-from zipfile import BadZipFile
 
 import pyarrow as pa
 
@@ -32,27 +31,15 @@ class Xlsx(Reader):
         given = a_file(given)
         openpyxl = need("openpyxl", "xlsx", f"Reading {given}")
         try:
-            with open(given, "rb") as handle:
-                book = openpyxl.load_workbook(io.BytesIO(handle.read()), read_only=True, data_only=True)
-        except (BadZipFile, KeyError, ValueError, OSError) as fault:
+            title, rows = self._rows(openpyxl, given)
+        except DataError:
+            raise
+        except Exception as fault:  # a damaged workbook comes out of openpyxl, lxml, zipfile and zlib in their own ways
             raise DataError(
-                f"{given}: this cannot be read as an Excel workbook ({fault}); save it anew, or as CSV."
+                f"{given}: this cannot be read as an Excel workbook ({type(fault).__name__}: "
+                f"{' '.join(str(fault).split())[:200]}); save it anew, or as CSV."
             ) from None
-        try:
-            if self.sheet is not None and self.sheet not in book.sheetnames:
-                raise DataError(
-                    f"{given}: there is no sheet '{self.sheet}'.{near(self.sheet, book.sheetnames)} "
-                    f"Sheets: {listing(book.sheetnames)}."
-                )
-            sheet = book[self.sheet or book.sheetnames[0]]
-            rows = [
-                (number, list(row))
-                for number, row in enumerate(sheet.iter_rows(values_only=True), 1)
-                if any(cell is not None for cell in row)
-            ]
-            facts = {"sheet": sheet.title}
-        finally:
-            book.close()
+        facts = {"sheet": title}
         if not rows:
             raise DataError(f"{given}: sheet '{facts['sheet']}' is empty; expected a table with a text in each row.")
         width = max(len(row) for _, row in rows)
@@ -66,7 +53,7 @@ class Xlsx(Reader):
         for number, row in rows[1:] if header else rows:
             wrong = textfile.spoilt("".join(cell for cell in row if isinstance(cell, str)))
             if wrong is not None:
-                if not faults.kept(f"{given}:{number}", wrong):
+                if not faults.kept(f"{shown(given)}:{number}", wrong):
                     continue
                 row = [textfile.mended(cell) if isinstance(cell, str) else cell for cell in row]
             kept.append(row + [None] * (width - len(row)))
@@ -74,3 +61,25 @@ class Xlsx(Reader):
         columns = zip(*kept, strict=True) if kept else ((),) * width
         table = pa.table({name: column(list(values)) for name, values in zip(names, columns, strict=True)})
         return Corpus(table, shown(given), pa.array(lines, pa.int64()), facts, **faults.drain())
+
+    def _rows(self, openpyxl: Any, given: Any) -> tuple[str, list[tuple[int, list[Any]]]]:
+        """Return the title of the sheet, and its rows that are not empty with their numbers."""
+        with open(given, "rb") as handle:
+            book = openpyxl.load_workbook(io.BytesIO(handle.read()), read_only=True, data_only=True)
+        try:
+            if self.sheet is not None and self.sheet not in book.sheetnames:
+                raise DataError(
+                    f"{given}: there is no sheet '{self.sheet}'.{near(self.sheet, book.sheetnames)} "
+                    f"Sheets: {listing(book.sheetnames)}."
+                )
+            sheet = book[self.sheet or book.sheetnames[0]]
+            if not hasattr(sheet, "iter_rows"):
+                raise DataError(f"{given}: sheet '{sheet.title}' is a chart; name one with rows by the field 'sheet'.")
+            rows = [
+                (number, list(row))
+                for number, row in enumerate(sheet.iter_rows(values_only=True), 1)
+                if any(cell is not None for cell in row)
+            ]
+            return str(sheet.title), rows
+        finally:
+            book.close()
