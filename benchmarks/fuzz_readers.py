@@ -251,7 +251,7 @@ def work(seed: int, first: int, last: int, limit: float, pipe: Any) -> None:
 
 
 def fuzz(seed: int, cases: int, limit: float = 10.0, first: int = 0) -> tuple[Counter[str], list[dict[str, Any]]]:
-    """Run cases in a process of their own, which is started anew behind one that kills it; return counts and findings."""
+    """Run cases in a process of their own, started anew behind a case that kills it; return counts and findings."""
     counts: Counter[str] = Counter()
     found: list[dict[str, Any]] = []
     at, end = first, first + cases

@@ -17,12 +17,20 @@ from typing import Any
 
 TEXTS = (
     "my card is lost", "", "  ", "send, money; abroad|now\tplease", 'she said "no"', '"', '""', "two\nlines", "a\r\nb",
-    "一张丢失的卡，怎么办？", "café naïve", "😀👍🏽", "x" * 300, "'quoted'", "NaN", "null", "-1.5", "1e999", "true", "#x",
-    "=1+1", "\u2028separator", "\x1funit", "\x0b\x0c", "\x85next", "tail\\", "a\\\"b", "{", "[1, 2", "}{", "é\u0301",
+    "一张丢失的卡，怎么办？", "café naïve", "😀👍🏽", "x" * 300, "'quoted'", "NaN", "null", "-1.5", "1e999", "true",
+    "#x",    "=1+1", "\u2028separator", "\x1funit", "\x0b\x0c", "\x85next", "tail\\", "a\\\"b", "{", "[1, 2", "}{",
+    "é\u0301",
     "\u200b", "\ufeff", "\ufffd", "O", "B-LOC", "2026-11-24", "0012", "١٢", "\x1a", "-DOCSTART-", "text", "label",
 )  # fmt: skip
 LABELS = ("yes", "no", "maybe", "1", "0", "", "正", "1.0", "Yes ", "label")
-HEADERS = (("text", "label"), ("sentence", "category"), ("内容", "标签"), ("a", "b"), ("label", "text"), ("text", "text"))
+HEADERS = (
+    ("text", "label"),
+    ("sentence", "category"),
+    ("内容", "标签"),
+    ("a", "b"),
+    ("label", "text"),
+    ("text", "text"),
+)
 SPLINTERS = (
     b'"', b'""', b"'", b"\r", b"\n", b"\r\n", b"\n\n", b"\0", b"\0" * 9, b"\xff", b"\xfe\xff", b"\xc3", b"\xed\xa0\x80",
     b"\xf0\x9f", b"\xef\xbb\xbf", b",", b";", b"\t", b"|", b"{", b"}", b"[", b"]", b"\\", b"\\u0000", b"\\ud800",

@@ -86,6 +86,31 @@ METRICS = (
 )
 
 
+def _labels(rows: Rows, role: str | None = None) -> tuple[Counter[str], dict[str | None, list[Any]]]:
+    """Count the labels of rows, and return how each is written; a million rows cost as little as their labels."""
+    import pyarrow.compute as pc
+
+    values = pc.value_counts(rows.table.column(role or str(rows.target)))
+    counts: Counter[str] = Counter()
+    spellings: dict[str | None, list[Any]] = {}
+    for value, count in zip(values.field(0).to_pylist(), values.field(1).to_pylist(), strict=True):
+        label = label_of(value)
+        spellings.setdefault(label, []).append(value)
+        if label is not None:
+            counts[label] += count
+    return counts, spellings
+
+
+def _having(rows: Rows, values: Sequence[Any]) -> list[int]:
+    """Return the numbers of the rows whose target is one of some values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = rows.table.column(str(rows.target))
+    found = pc.is_in(column, value_set=pa.array(values, column.type))
+    return np.flatnonzero(found.to_numpy(zero_copy_only=False)).tolist()
+
+
 class OneLabel(Task):
     """Chooses one label for `text` (and `text_pair`, where there is one); the truth stands in `label`."""
 
@@ -99,10 +124,9 @@ class OneLabel(Task):
         for name, rows in splits.items():
             if rows.target is None or not rows.has(rows.target):
                 continue
-            labels = [label_of(value) for value in rows.column(rows.target)]
-            counted[name] = Counter(label for label in labels if label is not None)
-            empty = [row for row, label in enumerate(labels) if label is None]
-            if empty:
+            counted[name], spellings = _labels(rows)
+            if spellings.get(None):
+                empty = _having(rows, spellings[None])
                 places = tuple(rows.where(row) for row in empty[:5])
                 message = f"{len(empty)} of {len(rows)} rows of {name} have no label; fill it in or take the rows out."
                 found.append(Finding("error", "no_label", message, len(empty), places))
@@ -113,13 +137,21 @@ class OneLabel(Task):
                     found += about_other(name, counts, counted["train"])
         return found
 
+    def unknown(self, rows: Rows, train: Rows) -> Sequence[int]:
+        """Return the numbers of the rows whose label no training row has."""
+        if rows.target is None or train.target is None:
+            return ()
+        known, (_, spellings) = _labels(train)[0], _labels(rows)
+        strange = [value for label, values in spellings.items() if label not in known and label for value in values]
+        return _having(rows, strange) if strange else ()
+
     def space(self, rows: Rows) -> Space:
         """Return the distinct labels of the training rows, sorted; sorted as numbers where all are numbers.
 
         Raises:
             DataError: there are fewer than two labels.
         """
-        labels = sorted({label for value in rows.column("label") if (label := label_of(value)) is not None})
+        labels = sorted(_labels(rows, "label")[0])
         if len(labels) < 2:
             raise DataError(
                 f"Task {self.name()!r} needs at least two different labels in the training rows; found "

@@ -137,6 +137,13 @@ class Task(Plugin):
     def check(self, splits: dict[str, Rows]) -> list[Finding]:
         """Return what is wrong or worth knowing about the rows, in this task's terms."""
 
+    def unknown(self, rows: Rows, train: Rows) -> Sequence[int]:
+        """Return the numbers of the rows whose truth is no answer that the training rows teach; the default: none.
+
+        In validation and test rows that were given, `data.bad_rows` says what becomes of them.
+        """
+        return ()
+
     @abstractmethod
     def space(self, rows: Rows) -> Space:
         """Return what the answers can be, from the training rows."""

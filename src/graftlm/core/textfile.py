@@ -311,6 +311,8 @@ def _eight_bits(sample: bytes, accented: bool) -> tuple[str, str]:
     bad = sum(map(len, _MARKED.findall(sample.decode("utf-8", "graftlm-mark"))))
     if accented and high - bad >= bad or high - bad > 4 * bad or not re.search(rb"[\x80-\xfd]", sample):
         return "utf-8", "UTF-8, with broken rows"
+    if b"\xed" in sample and bad == sum(map(len, re.findall(rb"\xed[\xa0-\xbf][\x80-\xbf]", sample))):
+        return "utf-8", "UTF-8, with broken rows"  # halves of surrogate pairs, as a text cut in UTF-16 leaves them
     paired = sum(map(len, re.findall(rb"(?:[\xa1-\xf7][\xa1-\xfe])+", sample)))
     if paired >= 0.85 * high:
         return "gb18030", "GB18030"

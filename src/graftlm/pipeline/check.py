@@ -28,11 +28,11 @@ def check(
     Raises:
         DataError: the data cannot be read, or the task cannot use them and there is a base model to open.
     """
-    from graftlm.stages import checking, reading
+    from graftlm.stages import checking, reading, unknown
     from graftlm.stages.language import check_language
 
     task = recipe.task
-    dataset = reading.read(recipe.data, task, given, seed=recipe.train.seed)
+    dataset = unknown.settle(reading.read(recipe.data, task, given, seed=recipe.train.seed), task, recipe.data.bad_rows)
     base = None
     if opened is not None:
         checking.raise_for([*dataset.findings, *task.check(dict(dataset.splits))])

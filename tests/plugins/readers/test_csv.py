@@ -114,7 +114,7 @@ FAULTY = {
     "surrogate": ("text,label\ngüt,pos\n".encode() + b"b\xed\xa0\x80d,neg\n" + "fiñe,pos\n".encode(), 3,
                   "bytes that", ["b\ufffdd", "neg"]),
     "unclosed": (b'text,label\n"good one",pos\n"bad,neg\nfine,pos\n', 3, "a quote is opened and never closed",
-                 ["bad,neg", None]),
+                 ["bad", "neg"]),
     "undoubled": (b'text,label\n"good one",pos\n"a "bad" one",neg\n"fine",pos\n', 3, "the quotes do not match",
                   ['a bad" one"', "neg"]),
 }  # fmt: skip

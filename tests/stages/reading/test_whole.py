@@ -106,7 +106,7 @@ def test_rows_without_target_follow_the_policy(tmp_path, choosing):
     data = read(DataSection(train=path, bad_rows="skip", split={"valid": 0}), choosing)
     source = data.facts["sources"]["train"]
     assert (source["read"], source["kept"], source["skipped"]) == (41, 40, 1)
-    assert source["faults"] == [{"where": f"{path}:7", "reason": "column 'label' is empty"}]
+    assert source["faults"] == [{"where": f"{path}:7", "reason": "column 'label' is empty", "done": "skipped"}]
     assert [finding.code for finding in data.findings] == ["skipped"]
 
 

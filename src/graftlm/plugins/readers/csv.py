@@ -102,7 +102,7 @@ class Csv(Reader):
                 pass  # a record longer than a block, say: the other way reads it, from where this one stopped
         yield from _by_record(given, form, Faults(bad_rows), done)
 
-    def _form(self, given: Given, bad_rows: BadRows) -> _Form:
+    def _form(self, given: Given, bad_rows: BadRows = "stop") -> _Form:
         encoding = textfile.encoding(given, self.encoding)
         start = textfile.head(given, 1 << 18)
         text = start.decode(encoding.codec, "graftlm-mark")
@@ -307,11 +307,20 @@ def _records(given: Given, form: _Form, faults: Faults) -> Iterator[tuple[int, s
         again.extendleft(reversed(parts[1:]))
         if faults.policy == "keep" and faults.kept(f"{shown(given)}:{begin}", reason):
             mended = textfile.mended(text.rstrip("\r\n"))
-            yield begin, mended, _fitted(_cells(mended, form.dialect, strict=False), form)
+            yield begin, mended, _fitted(_guessed(mended, form), form)
         else:
             faults.lost(f"{shown(given)}:{begin}", reason)
     if source.fault and not cut:
         faults.lost(f"{shown(given)}:{number + 1}", source.fault)
+
+
+def _guessed(text: str, form: _Form) -> list[str]:
+    """Split a record whose quotes do not match: as it stands, or without looking at quotes where only that fits."""
+    cells = _cells(text, form.dialect, strict=False)
+    if len(cells) != len(form.names):
+        plainly = [cell.strip(form.dialect.quote) for cell in text.split(form.dialect.delimiter)]
+        cells = plainly if len(plainly) == len(form.names) else cells
+    return cells
 
 
 def _cells(text: str, dialect: Dialect, *, strict: bool = True) -> list[str]:

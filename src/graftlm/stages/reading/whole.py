@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SPLITS = ("train", "valid", "test")
-_FAULTS_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +138,8 @@ def _source(
     )
     shaped = sound(shaped, task, bad_rows=bad_rows)
     skipped = (*corpus.skipped, *shaped.faults)
+    gone = {fault.where for fault in shaped.faults}
+    mended = tuple(fault for fault in corpus.mended if fault.where not in gone)
     if not shaped.table.num_rows:
         raise DataError(
             f"{corpus.source}: none of {corpus.read} rows could be used; the first: {skipped[0].where}: "
@@ -152,11 +153,14 @@ def _source(
         "read": corpus.read,
         "kept": table.num_rows,
         "skipped": len(skipped),
-        "mended": len(corpus.mended),
-        "faults": [fault.as_json() for fault in (*skipped, *corpus.mended)[:_FAULTS_TOLD]],
+        "mended": len(mended),
+        "faults": [
+            *({**fault.as_json(), "done": "skipped"} for fault in skipped),
+            *({**fault.as_json(), "done": "kept in part"} for fault in mended),
+        ],
         "columns": columns.as_json(),
     }
-    return _Source(table, shaped.extras, facts, _findings(corpus, columns, skipped, repeated))
+    return _Source(table, shaped.extras, facts, _findings(corpus, columns, skipped, mended, repeated))
 
 
 def check_rows(corpus: Corpus) -> None:
@@ -263,9 +267,11 @@ def _unique_ids(table: pa.Table, columns: Columns) -> tuple[pa.Table, int]:
     return table, repeated
 
 
-def _findings(corpus: Corpus, columns: Columns, skipped: Sequence[RowFault], repeated: int) -> tuple[Finding, ...]:
+def _findings(
+    corpus: Corpus, columns: Columns, skipped: Sequence[RowFault], mended: Sequence[RowFault], repeated: int
+) -> tuple[Finding, ...]:
     found = []
-    for code, faults, what in (("skipped", skipped, "left out"), ("mended", corpus.mended, "kept in part")):
+    for code, faults, what in (("skipped", skipped, "left out"), ("mended", mended, "kept in part")):
         if faults:
             message = (
                 f"{corpus.source}: {len(faults)} of {corpus.read} rows were {what}; the first: {faults[0].reason}."
