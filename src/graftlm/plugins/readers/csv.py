@@ -109,10 +109,8 @@ class Csv(Reader):
         lines = io.StringIO(text, newline="").readlines()
         if len(lines) > 1 and len(start) >= textfile.HEAD:
             lines.pop()  # the head may end within it
-        top = next((number for number, line in enumerate(lines, 1) if line.strip(" \r\n")), None)
-        if top is None:
+        if not any(line.strip("\r\n") for line in lines):
             raise DataError(f"{given}: the file is empty; expected a table with a text and a label in each row.")
-        lines = lines[top - 1 :]
         suffix = Path(str(given).lower().removesuffix(".gz")).suffix
         dialect = guess(lines, suffix)
         if self.delimiter is not None:
@@ -125,6 +123,9 @@ class Csv(Reader):
         rows = [row for row in islice(_rows(lines, dialect), 200) if row]
         columns = _columns(rows)
         dialect = replace(dialect, columns=columns)
+        blank = "\r\n" if columns == 1 else " \r\n"
+        top = next(number for number, line in enumerate([*lines, "-"], 1) if line.strip(blank))
+        rows = [row for row in islice(_rows(lines[top - 1 :], dialect), 200) if row] or rows
         header = has_header(rows) if self.header is None else self.header
         names = column_names(rows[0] if header else None, columns)
         if wrong := next(filter(None, map(textfile.spoilt, names)), None):
