@@ -224,4 +224,6 @@ def records(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     import pyarrow as pa
 
     names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    if rows and not names:  # objects without a key: a table without columns would lose their number
+        return pa.table({"text": pa.nulls(len(rows), pa.string())})
     return pa.table({name: column([row.get(name) for row in rows]) for name in names})

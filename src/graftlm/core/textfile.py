@@ -184,17 +184,27 @@ class Flow(io.RawIOBase):
         """Return True."""
         return True
 
+    def _next(self) -> bytes:
+        """Return bytes of the source that are not empty, or none at its end."""
+        try:
+            return next((chunk for chunk in self._source if chunk), b"")
+        except Truncated as fault:
+            self.fault = str(fault)
+            return b""
+
     def readinto(self, target: Any) -> int:
-        """Fill a buffer; 0 at the end."""
+        """Fill a buffer, not beyond a carriage return where that can be: Arrow takes a line feed that begins the next
+        block for its second half, in quoted values too, and drops it; 0 at the end.
+        """
         while not self._left:
-            try:
-                self._left = memoryview(next(self._source))
-            except StopIteration:
+            if not (more := self._next()):
                 return 0
-            except Truncated as fault:
-                self.fault = str(fault)
-                return 0
+            self._left = memoryview(more)
+        if len(self._left) == 1 and self._left[0] == 13:
+            self._left = memoryview(b"\r" + self._next())
         size = min(len(target), len(self._left))
+        if size > 1 and self._left[size - 1] == 13:
+            size -= 1
         target[:size] = self._left[:size]
         self._left = self._left[size:]
         return size

@@ -276,3 +276,11 @@ def test_when_arrow_gives_up_midway_reading_goes_on_where_it_stopped(tmp_path, m
     again = Csv().read(path)
     assert again.table.to_pylist() == whole.table.to_pylist()
     assert again.lines.to_pylist() == whole.lines.to_pylist()
+
+
+def test_a_carriage_return_at_the_end_of_a_block_keeps_its_line_feed(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.import_module(Csv.__module__), "_BLOCK", 64)
+    path = tmp_path / "a.csv"
+    for shift in range(64):
+        path.write_bytes(b"text,label\r\n" + b"x" * shift + b'y,a\r\n"a\r\nb",b\r\n' + b'"c\r\nd",b\r\n' * 9)
+        assert Csv(quote='"').read(path).table.column("text").to_pylist()[1:] == ["a\r\nb", *["c\r\nd"] * 9]

@@ -186,7 +186,7 @@ def _utf8(given: Given, encoding: Encoding) -> Iterator[bytes]:
 
 def _by_arrow(given: Given, form: _Form) -> Iterator[Corpus]:
     reader = pa.csv.open_csv(
-        io.BufferedReader(textfile.Flow(_utf8(given, form.encoding))),
+        textfile.Flow(_utf8(given, form.encoding)),
         pa.csv.ReadOptions(column_names=form.names, block_size=_BLOCK),
         pa.csv.ParseOptions(
             delimiter=form.dialect.delimiter,
