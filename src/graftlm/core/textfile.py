@@ -193,8 +193,10 @@ class Flow(io.RawIOBase):
             return b""
 
     def readinto(self, target: Any) -> int:
-        """Fill a buffer, not beyond a carriage return where that can be: Arrow takes a line feed that begins the next
-        block for its second half, in quoted values too, and drops it; 0 at the end.
+        """Fill a buffer, up to a carriage return where one would be the last byte; 0 at the end.
+
+        Arrow takes a line feed that begins the next block for the second half of one, in quoted values too, and
+        drops it.
         """
         while not self._left:
             if not (more := self._next()):
