@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import math
 import types
@@ -218,7 +219,7 @@ class Run:
         self.rows = Rows("train", pa.table(columns), target, "0" * 64)
         backbone = registry.make("backbone", {"use": "tiny", "layers": layers})
         self.space = self.task.space(self.rows)
-        base = backbone.open()
+        self.base = base = backbone.open()
         self.model = assemble(base, backbone, self.task, self.space, seed=0)
         self.data = encode(self.rows, self.task, self.model.tokenizer, self.space, base.card.limit)
         self.limit = base.card.limit
@@ -244,22 +245,73 @@ class Run:
         """Return the rows as examples."""
         return list(self.rows.examples())
 
-    def train(self, steps: int) -> list[float]:
-        """Apply the methods, train so many steps with the one loop, and return the losses that it told."""
+    def ground(self) -> Any:
+        """Return what a loss is told before the first step."""
+        from graftlm.contracts.ground import Ground
+        from graftlm.contracts.values import Batch
+
+        def batches(count: int, size: int) -> Any:
+            for start in range(0, min(count, len(self.rows)), size):
+                rows = list(range(start, min(start + size, count, len(self.rows))))
+                inputs = self.data.packed.batch(rows, self.model.tokenizer.pad_token_id, "right")
+                yield Batch(inputs, self.task.stack([self.data.targets[row] for row in rows]), rows)
+
+        start = copy.deepcopy(self.model.module).requires_grad_(False).eval()
+        return Ground(
+            self.model, self.task, self.space,
+            steps=3, rate=1e-3, start=start, base=self.base, targets=self.data.targets, batches=batches,
+        )  # fmt: skip
+
+    def snapshot_after(self, step: int, steps: int) -> Any:
+        """Return a copy of the snapshot that a run of so many steps gives after one of them."""
+        found: list[Any] = []
+
+        def keep(progress: Any) -> None:
+            if progress.step == step:
+                kept = progress.snapshot()
+                found.append({"tensors": {n: t.clone() for n, t in kept["tensors"].items()}, "facts": kept["facts"]})
+
+        self.train(steps, watch=keep)
+        return found[0]
+
+    def train(
+        self, steps: int, *, precision: str = "fp32", resume: Any = None, judge: Any = None, watch: Any = None
+    ) -> list[float]:
+        """Apply the methods, train so many steps with the one loop, and return the losses that it told.
+
+        `judge(model)` says at each evaluation, every two steps, whether these are the best weights so far.
+        """
         from accelerate import Accelerator
 
+        from graftlm.contracts.values import Score
         from graftlm.recipe import TrainSection
         from graftlm.stages.training.job import Job
         from graftlm.stages.training.loop import train
         from graftlm.stages.training.planning import Plan
 
+        start = None
+        if any(each.wants_start for each in (*self.methods, *self.losses)):
+            start = copy.deepcopy(self.model.module).requires_grad_(False).eval()
         adaptations = [method.apply(self.model, self.setting) for method in self.methods]
         if any(adaptation.solved for adaptation in adaptations):
             return []
         plan = Plan(epochs=steps / 2, steps=steps, steps_per_epoch=2, rate=1e-3, reasons=())
-        job = Job(self.model, self.task, self.space, self.data, plan, adaptations, self.losses)
-        section = TrainSection(batch_size=4, precision="fp32", device="cpu", optimizer=self.setting.optimizer)
-        return [progress.loss for progress in train(job, section, Accelerator(cpu=True))]
+        best: list[Any] = []
+        facts: dict[str, Any] = {"judge": lambda model: Score(float(judge(model)))} if judge is not None else {}
+        job = Job(
+            self.model, self.task, self.space, self.data, plan, adaptations, self.losses,
+            start=start, base=self.base, stop=lambda: watch is not None,
+            best=lambda: best[-1] if best else None, **facts,
+        )  # fmt: skip
+        section = TrainSection(batch_size=4, precision=precision, device="cpu", optimizer=self.setting.optimizer)
+        losses = []
+        for progress in train(job, section, Accelerator(cpu=True), resume):
+            losses.append(progress.loss)
+            if progress.best:
+                best.append({name: tensor.clone() for name, tensor in progress.snapshot()["tensors"].items()})
+            if watch is not None:
+                watch(progress)
+        return losses
 
     def through_a_bundle(self, folder: Path) -> Any:
         """Write the model as a bundle and return what opening it gives."""

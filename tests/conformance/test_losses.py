@@ -15,11 +15,14 @@ def value(run, loss, state):
     """Return the loss on the run's first batch, with the graph of the model behind it."""
     needs = {f"output_{need}": True for need in loss.needs if need in ("hidden_states", "attentions")}
 
-    def again():
-        out = run.model.module(**run.batch.inputs, **needs)
+    def ran(module, inputs):
+        out = module(**inputs, **needs)
         return Outputs(out.logits, *(getattr(out, n, None) for n in ("hidden_states", "attentions", "pooled")))
 
-    return loss(Look(run.batch, again(), run.model, run.task, run.space, 0, again, state))
+    def again():
+        return ran(run.model.module, run.batch.inputs)
+
+    return loss(Look(run.batch, again(), run.model, run.task, run.space, 0, again, state, again, ran))
 
 
 def test_it_is_a_finite_scalar_with_gradient(loss_name, make_run):
@@ -28,7 +31,7 @@ def test_it_is_a_finite_scalar_with_gradient(loss_name, make_run):
     assert loss.refuses(run.model, run.task) is None
     run.model.module.train()
     torch.manual_seed(0)
-    found = value(run, loss, loss.start(run.model, run.task, run.space))
+    found = value(run, loss, loss.prepare(run.ground()))
     assert found.shape == ()
     assert math.isfinite(found.item())
     found.backward()
@@ -40,7 +43,7 @@ def test_it_is_a_finite_scalar_with_gradient(loss_name, make_run):
 def test_a_small_step_against_the_gradient_makes_it_smaller(loss_name, make_run):
     run = make_run(["full"])
     loss = registry.make("loss", loss_name)
-    state = loss.start(run.model, run.task, run.space)
+    state = loss.prepare(run.ground())
     with torch.no_grad():  # away from the start, where an anchored loss is at its minimum
         for parameter in run.model.module.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
@@ -54,6 +57,18 @@ def test_a_small_step_against_the_gradient_makes_it_smaller(loss_name, make_run)
                 parameter.sub_(1e-3 * parameter.grad / (parameter.grad.norm() + 1e-12))
     torch.manual_seed(0)
     assert value(run, loss, state).item() < before.item()
+
+
+def test_a_run_cut_and_resumed_ends_with_the_same_bits(loss_name, make_run):
+    whole, cut, again = (make_run(["full"], losses=[loss_name]) for _ in range(3))
+    whole.train(steps=4)
+    again.train(steps=4, resume=cut.snapshot_after(2, steps=4))
+    for name, tensor in whole.model.module.state_dict().items():
+        assert torch.equal(tensor, again.model.module.state_dict()[name]), name
+
+
+def test_three_steps_in_bf16_stay_finite(loss_name, make_run):
+    assert all(math.isfinite(each) for each in make_run(["full"], losses=[loss_name]).train(steps=3, precision="bf16"))
 
 
 def test_three_steps_stay_finite_and_repeat_bit_for_bit(loss_name, make_run):

@@ -63,6 +63,29 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(method_name, make_run)
         assert torch.equal(tensor, second.model.module.state_dict()[name]), name
 
 
+def test_a_run_cut_and_resumed_ends_with_the_same_bits(method_name, make_run):
+    whole, cut, again = (make_run([method_name]) for _ in range(3))
+    if not whole.train(steps=4):
+        pytest.skip("no gradient step")
+    again.train(steps=4, resume=cut.snapshot_after(2, steps=4))
+    for name, tensor in whole.model.module.state_dict().items():
+        assert torch.equal(tensor, again.model.module.state_dict()[name]), name
+
+
+def test_an_average_is_judged_and_kept_with_the_best_checkpoint(method_name, make_run):
+    if not registry.load("method", method_name).averages:
+        pytest.skip("the weights that train are the ones judged")
+    run = make_run([method_name])
+    judged = []
+    run.train(steps=6, judge=lambda model: judged.append(logits(model, run.inputs)) or len(judged) == 2)
+    assert torch.equal(logits(run.model, run.inputs), judged[1])
+    assert len(judged) == 3
+
+
+def test_three_steps_in_bf16_stay_finite(method_name, make_run):
+    assert all(math.isfinite(each) for each in make_run([method_name]).train(steps=3, precision="bf16"))
+
+
 def test_a_record_used_twice_equals_a_fresh_one(method_name, make_run):
     record = registry.make("method", method_name)
     make_run([record], layers=1).train(steps=1)
@@ -96,6 +119,7 @@ def test_every_ordered_pair_works_through_a_bundle_or_is_refused(method_name, ot
 @pytest.mark.slow
 def test_it_works_with_every_loss_or_is_refused(method_name, loss_name, make_run):
     run = make_run([method_name], losses=[loss_name])
-    if reason := refusal(run, method_name) or registry.make("loss", loss_name).refuses(run.model, run.task):
+    loss = registry.make("loss", loss_name)
+    if reason := refusal(run, method_name) or loss.refuses(run.model, run.task) or loss.clashes(run.methods):
         pytest.skip(f"refused: {reason}")
     assert all(math.isfinite(loss) for loss in run.train(steps=2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,13 +14,20 @@ from graftlm.core.plugin import Plugin
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from graftlm.contracts.ground import Ground
+
+
+def _nothing(*_: Any) -> Outputs:
+    raise RuntimeError("this look has no model to run")
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a loss sees of one micro-batch.
 
-    `again()` runs the model once more on the same batch (other dropout masks). `state` is what
-    `start` returned.
+    `again()` runs the model once more on the same batch (other dropout masks), `repeat()` with the same masks.
+    `run(module, inputs)` runs any model of the same kind on padded tensors, in the run's number format. `state` is
+    what `prepare` returned.
     """
 
     batch: Batch
@@ -30,7 +37,9 @@ class Look:
     space: Space
     step: int
     again: Callable[[], Outputs] = field(repr=False)
-    state: nn.Module | None = None
+    state: Any = None
+    repeat: Callable[[], Outputs] = field(default=_nothing, repr=False)
+    run: Callable[[Any, Mapping[str, Tensor]], Outputs] = field(default=_nothing, repr=False)
 
 
 def choices(look: Look) -> tuple[Tensor, Tensor]:
@@ -38,6 +47,14 @@ def choices(look: Look) -> tuple[Tensor, Tensor]:
     logits, targets = look.outputs.logits.flatten(0, -2), look.batch.targets.flatten()
     counted = targets != -100
     return logits[counted], targets[counted]
+
+
+def base_moves(methods: Sequence[Any]) -> str | None:
+    """Return why a loss on the base's own weights has nothing to hold beside these methods, or None."""
+    for method in methods:
+        if method.layout != "same":
+            return f"the method '{method.name()}' freezes the base, so that its weights do not move"
+    return None
 
 
 def only_choices(task: Any) -> str | None:
@@ -58,6 +75,8 @@ class Loss(Plugin):
     needs: ClassVar[frozenset[str]] = frozenset()
     other_text: ClassVar[bool] = False
     """Whether text beside the training rows reaches the model."""
+    wants_start: ClassVar[bool] = False
+    """Whether the model before any method changed it is kept for `Ground.start`."""
     strength: float = 1.0
     """Weight of this term in the sum."""
 
@@ -65,9 +84,17 @@ class Loss(Plugin):
         """Return why this loss cannot be used here, or None."""
         return None
 
+    def clashes(self, methods: Sequence[Any]) -> str | None:
+        """Return why this loss cannot be used beside these methods, or None."""
+        return None
+
     def start(self, model: Model, task: Any, space: Space) -> nn.Module | None:
         """Return this run's object: its state enters every checkpoint, its parameters the optimizer."""
         return None
+
+    def prepare(self, ground: Ground) -> nn.Module | None:
+        """Return this run's object where it takes more than the model: rows, the model before any method, a run."""
+        return self.start(ground.model, ground.task, ground.space)
 
     @abstractmethod
     def __call__(self, look: Look) -> Tensor:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from graftlm.contracts.model import Model
+from graftlm.core import registry
 from graftlm.core.plugin import Plugin
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from graftlm.contracts.ground import Ground
     from graftlm.contracts.loss import Loss
 
 Inner = Callable[[Any], float]
@@ -69,7 +71,10 @@ class Adaptation:
     gradients are cleared. `finish()` merges or averages at the end. `frozen` counts the lowest blocks
     that never change, the embeddings with them (0: the embeddings alone, None: nothing): they run in eval
     mode, and their outputs may be computed once. `solved` says
-    that no gradient step is needed. `state` enters every checkpoint and joins the optimizer.
+    that no gradient step is needed. `state` enters every checkpoint and joins the optimizer. `begin(ground)` runs once
+    before the first step, when the model is as it trains. `settle()` puts in the weights that would be saved now, where
+    these are not the ones that train (averages), and returns what puts the others back. `perturbs` says that the
+    outputs of the embeddings are changed, so that those of frozen blocks cannot be stored.
     """
 
     rates: Mapping[str, float] = field(default_factory=dict)
@@ -81,6 +86,9 @@ class Adaptation:
     frozen: int | None = None
     solved: bool = False
     state: nn.Module | None = None
+    begin: Callable[[Ground], None] | None = None
+    settle: Callable[[], Callable[[], None]] | None = None
+    perturbs: bool = False
 
 
 class Method(Plugin):
@@ -96,6 +104,10 @@ class Method(Plugin):
     """Whether token ids beside those of the training rows reach the model (virtual tokens, replayed text)."""
     adapter: ClassVar[bool] = False
     """Whether it puts adapters into the layers: only one such method fits in a model."""
+    averages: ClassVar[bool] = False
+    """Whether other weights than those that train are judged and saved: only one such method fits in a run."""
+    wants_start: ClassVar[bool] = False
+    """Whether the model before any method changed it is kept for `Ground.start`."""
     when: ClassVar[str] = ""
     """One sentence: when to use it, and which neighbour to prefer otherwise."""
 
@@ -123,9 +135,44 @@ def start_head(model: Model, setting: Setting) -> bool:
     return True
 
 
+def start_plain_head(model: Model, setting: Setting) -> None:
+    """Start the head from the probe's solution, unless another method of the recipe says how it starts."""
+    others = [registry.load("method", name).model_fields for name in setting.methods]
+    if not any("head" in fields for fields in others):
+        start_head(model, setting)
+
+
+def one_average(method: Method, setting: Setting) -> str | None:
+    """Return why a method that averages the weights cannot be used beside the others, or None."""
+    for name in setting.methods:
+        if name != method.name() and getattr(registry.load("method", name), "averages", False):
+            return f"only one average of the weights can be saved, and the recipe has '{name}' too"
+    return None
+
+
+def frozen_base(setting: Setting) -> str | None:
+    """Return why a method that acts on the base's own weights has nothing to do beside the others, or None."""
+    for name in setting.methods:
+        if getattr(registry.load("method", name), "layout", "same") != "same":
+            return f"'{name}' freezes the base, so that its weights do not move; take one of the two"
+    return None
+
+
 def trainable(module: nn.Module) -> Iterable[tuple[str, Any]]:
     """Yield the names and parameters that train."""
     return ((name, p) for name, p in module.named_parameters() if p.requires_grad)
 
 
-__all__ = ["Adaptation", "Inner", "Linear", "Method", "Setting", "Update", "start_head", "trainable"]
+__all__ = [
+    "Adaptation",
+    "Inner",
+    "Linear",
+    "Method",
+    "Setting",
+    "Update",
+    "frozen_base",
+    "one_average",
+    "start_head",
+    "start_plain_head",
+    "trainable",
+]

@@ -9,6 +9,8 @@ nothing has to be saved for an exact resume.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -91,3 +93,32 @@ def swap_out(swapped: list[tuple[nn.Module, str, nn.Dropout]]) -> None:
     """Put the plain dropouts back."""
     for parent, name, child in swapped:
         setattr(parent, name, child.train(parent.training))
+
+
+class Draws:
+    """Where the random streams stood when a pass began: on the tape, and in torch's generators."""
+
+    def __init__(self, tape: MaskTape, device: torch.device) -> None:
+        self.tape, self.device = tape, device
+        self.tape_state, self.drawn = self._now()
+
+    def _now(self) -> tuple[object, tuple[Tensor, Tensor | None]]:
+        on_device = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        return self.tape.offsets.getstate(), (torch.get_rng_state(), on_device)
+
+    def _set(self, state: tuple[object, tuple[Tensor, Tensor | None]]) -> None:
+        offsets, (drawn, on_device) = state
+        self.tape.offsets.setstate(offsets)  # type: ignore[arg-type]
+        torch.set_rng_state(drawn)
+        if on_device is not None:
+            torch.cuda.set_rng_state(on_device, self.device)
+
+    @contextmanager
+    def first_again(self) -> Iterator[None]:
+        """While in the block, the streams run as they did then; after it they go on where they were."""
+        now = self._now()
+        self._set((self.tape_state, self.drawn))
+        try:
+            yield
+        finally:
+            self._set(now)

@@ -67,3 +67,94 @@ def logits_of() -> Any:
             return made.model.module(**batch).logits
 
     return answer
+
+
+@pytest.fixture
+def task_gradient() -> Any:
+    """Return the function that gives a setup's plain gradient on its first rows, by name, in eval mode."""
+    return plain_gradient
+
+
+def plain_gradient(made: Any, count: int = 6, embeds: Any = None) -> tuple[dict[str, Any], Any]:
+    """Return the gradient of the mean cross-entropy on the first rows, and that of the word embeddings' outputs.
+
+    Written with `inputs_embeds` and torch alone: no hook, no loop. `embeds` (B, L, H) takes the place of the outputs.
+    """
+    import torch
+
+    module = made.model.module.eval()
+    batch = batch_of(made, count)
+    inputs = dict(batch.inputs)
+    ids = inputs.pop("input_ids")
+    encoder = module.get_submodule(made.model.base)
+    given = encoder.get_input_embeddings()(ids)
+    if embeds is not None:
+        given = given + embeds
+    given.retain_grad()
+    states = encoder(inputs_embeds=given, **inputs).last_hidden_state
+    mask = inputs["attention_mask"].unsqueeze(-1).float()
+    logits = module.head((states * mask).sum(1) / mask.sum(1))
+    module.zero_grad()
+    torch.nn.functional.cross_entropy(logits, batch.targets).backward()
+    found = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+    at = given.grad * mask
+    module.zero_grad()
+    return found, at
+
+
+def batch_of(made: Any, count: int = 6) -> Any:
+    """Return a batch of a setup's first rows."""
+    from graftlm.contracts.values import Batch
+
+    rows = list(range(count))
+    inputs = made.data.packed.batch(rows, made.model.tokenizer.pad_token_id)
+    return Batch(inputs, made.task.stack([made.data.targets[row] for row in rows]), rows)
+
+
+@pytest.fixture
+def inner_of() -> Any:
+    """Return the function that makes the inner gradient of a setup: a mean cross-entropy in eval mode."""
+    import torch
+
+    def make(made: Any) -> Any:
+        module = made.model.module.eval()
+
+        def inner(batches: Any) -> float:
+            total = sum(len(batch) for batch in batches)
+            mean = 0.0
+            for batch in batches:
+                loss = torch.nn.functional.cross_entropy(module(**batch.inputs).logits, batch.targets, reduction="sum")
+                (loss / total).backward()
+                mean += float(loss.detach()) / total
+            return mean
+
+        return inner
+
+    return make
+
+
+@pytest.fixture
+def halves() -> Any:
+    """Return the function that gives a setup's first six rows as two micro-batches."""
+    from graftlm.contracts.values import Batch
+
+    def cut(made: Any) -> Any:
+        out = []
+        for rows in (list(range(4)), list(range(4, 6))):
+            inputs = made.data.packed.batch(rows, made.model.tokenizer.pad_token_id)
+            out.append(Batch(inputs, made.task.stack([made.data.targets[row] for row in rows]), rows))
+        return out
+
+    return cut
+
+
+@pytest.fixture
+def gradient_of() -> Any:
+    """Return the function that runs a wrapped gradient and gives the loss and the gradients by name."""
+
+    def run(made: Any, inner: Any, batches: Any) -> Any:
+        made.model.module.zero_grad()
+        loss = inner(batches)
+        return loss, {n: p.grad.clone() for n, p in made.model.module.named_parameters() if p.grad is not None}
+
+    return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 from graftlm.contracts.augmentation import Augmentation
 from graftlm.contracts.backbone import Backbone, Base
+from graftlm.contracts.ground import Earlier, no_run
 from graftlm.contracts.loss import Loss
 from graftlm.contracts.method import Linear, Method, Setting
 from graftlm.contracts.model import Model
@@ -72,10 +74,12 @@ def fit(
     fingerprint: str = "",
     epochs: float | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
+    earlier: Callable[[str], Earlier] = no_run,
 ) -> Trained:
     """Train a model of the wanted kind on rows; the best weights by `judge` are in it at the end.
 
-    With a folder, checkpoints are kept in `folder/checkpoints` and metrics go to the trackers.
+    With a folder, checkpoints are kept in `folder/checkpoints` and metrics go to the trackers. `earlier(run)` opens
+    the run that a method or a loss names.
 
     Raises:
         RecipeError: methods or losses refuse to work here, all reasons together.
@@ -101,6 +105,9 @@ def fit(
         probe=probe,
     )
     refuse(model, wanted, setting)
+    start = None
+    if any(m.wants_start for m in wanted.methods) or any(loss.wants_start for loss in wanted.losses):
+        start = copy.deepcopy(model.module).requires_grad_(False).eval()
     seed_generators(section.seed, "methods")
     ordered = sorted(wanted.methods, key=lambda method: ORDER[method.layout])
     adaptations = [method.apply(model, setting) for method in ordered]
@@ -140,6 +147,9 @@ def fit(
             judge=judge,
             best=best,
             stop=stop,
+            start=start,
+            base=base,
+            earlier=earlier,
         )  # fmt: skip
         saved = time.monotonic()
         snapshot = store.load(newest) if store and newest is not None else None
@@ -182,7 +192,7 @@ def refuse(model: Model, wanted: Wanted, setting: Setting) -> None:
     reasons += [
         f"loss '{loss.name()}': {reason}"
         for loss in wanted.losses
-        if (reason := loss.refuses(model, wanted.task)) is not None
+        if (reason := loss.refuses(model, wanted.task) or loss.clashes(wanted.methods)) is not None
     ]
     if not wanted.methods:
         reasons.append("methods is empty: name at least one, such as `full`")

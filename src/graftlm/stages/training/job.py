@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from graftlm.contracts.backbone import Base
+from graftlm.contracts.ground import Earlier, no_run
 from graftlm.contracts.loss import Loss
 from graftlm.contracts.method import Adaptation
 from graftlm.contracts.model import Model
@@ -15,7 +17,7 @@ from graftlm.stages.training.encoding import Encoded
 from graftlm.stages.training.planning import Plan
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Job:
 
     `judge(model)` scores the validation rows (None where there are none); `best()` returns the tensors
     of the best checkpoint so far, which are loaded at the end, or None to keep the last ones; `stop()` asks
-    for a Progress after this very step.
+    for a Progress after this very step. `start`, `base` and `earlier` are those of `Ground`.
     """
 
     model: Model
@@ -39,3 +41,6 @@ class Job:
     judge: Callable[[Model], Score] | None = None
     best: Callable[[], Mapping[str, Tensor] | None] = field(default=lambda: None)
     stop: Callable[[], bool] = field(default=lambda: False)
+    start: nn.Module | None = field(default=None, repr=False)
+    base: Base | None = field(default=None, repr=False)
+    earlier: Callable[[str], Earlier] = field(default=no_run, repr=False)

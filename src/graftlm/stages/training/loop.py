@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from graftlm.contracts.loss import Look
 from graftlm.contracts.method import Inner, Update
 from graftlm.contracts.progress import Progress
-from graftlm.contracts.values import Batch, Outputs, Score
+from graftlm.contracts.values import Batch, Score
 from graftlm.core import log, seeds
 from graftlm.core.errors import UserError
 from graftlm.nn import ordering
@@ -22,6 +23,7 @@ from graftlm.nn.prefix import FrozenPrefix
 from graftlm.nn.schedules import multiplier
 from graftlm.recipe import TrainSection
 from graftlm.stages.training import sparing
+from graftlm.stages.training.beginning import Passes, begin, settle, settled, why_not_stored
 from graftlm.stages.training.groups import multipliers, parameter_groups
 from graftlm.stages.training.job import Job
 from graftlm.stages.training.levers import LONGEST, SHORT, Levers, tied
@@ -72,10 +74,9 @@ class Loop:
 
     def _prepare(self) -> None:
         job, section = self.job, self.section
-        self.states = self._states()
-        self.optimizer = section.optimizer.build(
-            parameter_groups(self.model, job.adaptations, self.states, section.optimizer, job.plan.rate), job.plan.rate
-        )
+        self.states = begin(self)
+        groups = parameter_groups(self.model, job.adaptations, self.states, section.optimizer, job.plan.rate)
+        self.optimizer = section.optimizer.build(groups, job.plan.rate)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.forward = self._distributed()
@@ -109,25 +110,9 @@ class Loop:
         if section.fast_dropout and on_cpu:
             short = float(self.lengths.mean()) <= SHORT and int(self.lengths.max()) <= LONGEST
             if short and "attentions" not in self.needs:
-                sample = job.data.packed.batch(self._sample(), self.pad, job.model.tokenizer.padding_side)
-                self.levers.plain_attention({k: v.to(self.device) for k, v in sample.items()})
+                ends = {int(self.lengths.argmin()), int(self.lengths.argmax())}  # so that there is padding
+                self.levers.plain_attention(self._inputs(sorted(ends)))
             self.levers.fast_dropout()
-
-    def _sample(self) -> list[int]:
-        """Return two rows of different length, so that a sample batch has padding."""
-        return sorted({int(self.lengths.argmin()), int(self.lengths.argmax())})
-
-    def _states(self) -> torch.nn.ModuleDict:
-        """Return the run objects of methods and losses, by place in the recipe."""
-        states = torch.nn.ModuleDict()
-        for number, adaptation in enumerate(self.job.adaptations):
-            if adaptation.state is not None:
-                states[f"method_{number}"] = adaptation.state
-        for loss, key in self.terms:
-            state = loss.start(self.model, self.job.task, self.job.space)
-            if state is not None:
-                states[key] = state
-        return states.to(self.device)
 
     def _distributed(self) -> Callable[..., Any]:
         if self.accelerator.num_processes == 1:
@@ -139,14 +124,9 @@ class Loop:
         depth = max(self.frozen, default=0)
         if not depth:
             return
-        if not self.model.card.prefix_cacheable:
-            log.note(f"frozen prefix: not cached, blocks of '{self.model.card.architecture}' share what they need")
-            return
-        if self.job.augmented:
-            log.note("frozen prefix: not cached, augmentation changes the rows")
-            return
-        if self.needs & {"hidden_states", "attentions"}:
-            log.note("frozen prefix: not cached, a loss looks at the states of all blocks")
+        reason = why_not_stored(self)
+        if reason is not None:
+            log.note(f"frozen prefix: not cached, {reason}")
             return
         prefix = FrozenPrefix(self.module, self.model.blocks, depth)
         order = self.lengths.argsort(kind="stable")
@@ -157,7 +137,7 @@ class Loop:
                 self.job.data.packed.offsets,
                 self.model.card.width,
                 ((rows, self._inputs(rows)) for rows in (order[i : i + size] for i in range(0, len(order), size))),
-                self._call,
+                self.call,
             )
         prefix.swap_in()
         self.prefix = prefix
@@ -167,11 +147,17 @@ class Loop:
         batch = self.job.data.packed.batch(rows, self.pad, self.model.tokenizer.padding_side)
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
-    def _call(self, inputs: Mapping[str, Tensor], **asked: bool) -> Any:
-        # a fresh context each time: a shared one caches casts of weights, and weights perturbed between
-        # two passes would not be seen
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+    def call(self, inputs: Mapping[str, Tensor], **asked: bool) -> Any:
+        """Run the model in the run's number format."""
+        with self.arithmetic():
             return self.forward(**inputs, **asked)
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """Return the context of one forward pass: a fresh one each time.
+
+        A shared one caches casts of weights, and weights perturbed between two passes would not be seen.
+        """
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     def modes(self) -> None:
         """Set training mode, and eval mode for what never changes."""
@@ -198,14 +184,14 @@ class Loop:
         sets = self.job.data.sets(rows)[rank::world]
         size = self.micro or max(1, len(sets))
         cut: list[Any] = [np.concatenate(sets[i : i + size]) for i in range(0, len(sets), size)]
-        targets = self.job.data.targets
-        return [Batch(self._inputs(part), self._target([targets[i] for i in part]), part) for part in cut]
+        return [self.batch(part) for part in cut]
 
-    def _target(self, values: list[Any]) -> Any:
-        stacked = self.job.task.stack(values)
+    def batch(self, rows: Any) -> Batch:
+        """Return the padded tensors and targets of rows."""
+        stacked = self.job.task.stack([self.job.data.targets[row] for row in rows])
         if isinstance(stacked, Mapping):
-            return {name: tensor.to(self.device) for name, tensor in stacked.items()}
-        return stacked.to(self.device)
+            return Batch(self._inputs(rows), {name: t.to(self.device) for name, t in stacked.items()}, rows)
+        return Batch(self._inputs(rows), stacked.to(self.device), rows)
 
     def _gradient(self, batches: Sequence[Batch]) -> float:
         """Leave the gradient of one effective batch in the parameters; return the mean loss."""
@@ -230,22 +216,25 @@ class Loop:
             self.prefix.load(batch.rows, batch.inputs["attention_mask"], self.device)
         asked = {f"output_{need}": True for need in ("hidden_states", "attentions") if need in self.needs}
 
-        def run() -> Outputs:
-            out = self._call(batch.inputs, **asked)
-            return Outputs(
-                out.logits.float(),  # losses are sums over rows: not in bf16
-                getattr(out, "hidden_states", None),
-                getattr(out, "attentions", None),
-                getattr(out, "pooled", None),
-            )
-
-        outputs = run()
+        passes = Passes(self, batch, asked)
+        outputs = passes.again()
         parts = []
         if not any(loss.replaces_task_loss for loss, _ in self.terms):
             parts.append(job.task.loss(outputs, batch.targets) / total)
         for loss, key in self.terms:
             state = self.states[key] if key in self.states else None
-            look = Look(batch, outputs, self.model, job.task, job.space, self.step, run, state)
+            look = Look(
+                batch,
+                outputs,
+                self.model,
+                job.task,
+                job.space,
+                self.step,
+                passes.again,
+                state,
+                passes.repeat,
+                passes.run,
+            )
             parts.append(loss.strength * share * loss(look))
         return torch.stack([part.float() for part in parts]).sum()
 
@@ -310,7 +299,8 @@ class Loop:
         if self.prefix is not None:
             self.prefix.swap_out()
         try:
-            return self.job.judge(self.model)
+            with settled(self.job.adaptations):
+                return self.job.judge(self.model)
         finally:
             if self.prefix is not None:
                 self.prefix.swap_in()
@@ -400,6 +390,7 @@ def train(
         tensors = job.best()
         if tensors is not None:
             restore_snapshot(loop, {"tensors": tensors}, weights_only=True)
+        settle(job.adaptations)
     finally:
         loop.close()
     for adaptation in reversed(job.adaptations):

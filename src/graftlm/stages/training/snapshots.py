@@ -70,7 +70,7 @@ def take_snapshot(loop: Loop) -> dict[str, Any]:
 
 
 def restore_snapshot(loop: Loop, snapshot: Mapping[str, Any], *, weights_only: bool = False) -> None:
-    """Put a snapshot back into the loop.
+    """Put a snapshot back into the loop; `weights_only`: the model and the run objects, not where the run stands.
 
     Raises:
         UserError: the snapshot is of another model.
@@ -84,10 +84,10 @@ def restore_snapshot(loop: Loop, snapshot: Mapping[str, Any], *, weights_only: b
     with torch.no_grad():
         for name, tensor in current.items():
             tensor.copy_(given[name])
+    loop.states.load_state_dict({n.removeprefix(STATES): t for n, t in tensors.items() if n.startswith(STATES)})
     if weights_only:
         return
     facts = snapshot["facts"]
-    loop.states.load_state_dict({n.removeprefix(STATES): t for n, t in tensors.items() if n.startswith(STATES)})
     held: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         if name.startswith(OPTIMIZER):

@@ -58,7 +58,14 @@ def gradient(loop: Loop, rows: Any) -> float:
 
 def _remember(loop: Loop) -> Callable[[], None]:
     """Return what puts random states and buffers back as they are now."""
-    buffers = [b for module in (loop.module, loop.states) for b in module.buffers()]
+    # what a run object changes only after an update (an average of all weights, say) need not be copied at each step
+    buffers = [*loop.module.buffers()]
+    buffers += [
+        buffer
+        for part in loop.states.modules()
+        if not getattr(part, "between_updates", False)
+        for buffer in part.buffers(recurse=False)
+    ]
     copies = [b.clone() for b in buffers]
     drawn, python, numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()
     on_device = torch.cuda.get_rng_state(loop.device) if loop.device.type == "cuda" else None
