@@ -78,7 +78,8 @@ def test_an_average_is_judged_and_kept_with_the_best_checkpoint(method_name, mak
     run = make_run([method_name])
     judged = []
     run.train(steps=6, judge=lambda model: judged.append(logits(model, run.inputs)) or len(judged) == 2)
-    assert torch.equal(logits(run.model, run.inputs), judged[1])
+    # close, not equal: while training, attention may run in another kernel
+    torch.testing.assert_close(logits(run.model, run.inputs), judged[1], atol=1e-5, rtol=1e-4)
     assert len(judged) == 3
 
 
