@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -102,13 +103,13 @@ class Draws:
         self.tape, self.device = tape, device
         self.tape_state, self.drawn = self._now()
 
-    def _now(self) -> tuple[object, tuple[Tensor, Tensor | None]]:
+    def _now(self) -> tuple[Any, tuple[Tensor, Tensor | None]]:
         on_device = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         return self.tape.offsets.getstate(), (torch.get_rng_state(), on_device)
 
-    def _set(self, state: tuple[object, tuple[Tensor, Tensor | None]]) -> None:
+    def _set(self, state: tuple[Any, tuple[Tensor, Tensor | None]]) -> None:
         offsets, (drawn, on_device) = state
-        self.tape.offsets.setstate(offsets)  # type: ignore[arg-type]
+        self.tape.offsets.setstate(offsets)
         torch.set_rng_state(drawn)
         if on_device is not None:
             torch.cuda.set_rng_state(on_device, self.device)

@@ -56,9 +56,9 @@ def carried(
 
 def vector(outputs: Any, mask: Tensor) -> Tensor:
     """Return one vector for each sequence (B, H): the pooled one, else the mean of the last states of real tokens."""
-    pooled = getattr(outputs, "pooled", None)
+    pooled: Tensor | None = getattr(outputs, "pooled", None)
     if pooled is not None:
-        return pooled.float()  # type: ignore[no-any-return]
+        return pooled.float()
     states = getattr(outputs, "hidden_states", None) or getattr(outputs, "encoder_hidden_states", None)
     if not states:
         raise ValueError("the outputs hold neither a pooled vector nor hidden states")

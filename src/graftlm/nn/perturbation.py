@@ -42,9 +42,10 @@ def edited(module: nn.Module, edit: Edit) -> Iterator[None]:
 
 def word_embedding(module: nn.Module) -> nn.Module:
     """Return the input embedding of the outermost Transformers model below `module`, as it stands now."""
+    part: Any
     for part in module.modules():
         if hasattr(part, "get_input_embeddings"):
-            found: nn.Module = part.get_input_embeddings()  # type: ignore[operator]
+            found: nn.Module = part.get_input_embeddings()
             return found
     raise ValueError(f"{type(module).__name__} holds no model of Transformers")
 
