@@ -44,6 +44,7 @@ def _sentence(name: str, kind: str, item: Any, known: list[str]) -> str:
 if TYPE_CHECKING:
     from graftlm.contracts.augmentation import Augmentation as AugmentationRef
     from graftlm.contracts.backbone import Backbone as BackboneRef
+    from graftlm.contracts.balancer import Balancer as BalancerRef
     from graftlm.contracts.baseline import Baseline as BaselineRef
     from graftlm.contracts.loss import Loss as LossRef
     from graftlm.contracts.method import Method as MethodRef
@@ -58,11 +59,13 @@ else:
     MethodRef = reference("method")
     LossRef = reference("loss")
     OptimizerRef = reference("optimizer")
+    BalancerRef = reference("balancer")
     BaselineRef = reference("baseline")
 
 __all__ = [
     "AugmentationRef",
     "BackboneRef",
+    "BalancerRef",
     "BaselineRef",
     "LossRef",
     "MethodRef",
