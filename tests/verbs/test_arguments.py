@@ -140,3 +140,18 @@ def test_methods_and_losses_may_be_one_or_several():
 def test_an_unknown_argument_is_told():
     with pytest.raises(UserError, match=r"There is no argument 'epoch'\. Did you mean 'epochs'\?"):
         built("x.csv", epoch=3)
+
+
+def test_splits_by_name_are_no_recipe():
+    datasets = pytest.importorskip("datasets")
+    rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
+    splits = datasets.DatasetDict(
+        {"train": datasets.Dataset.from_list(rows), "validation": datasets.Dataset.from_list(rows)}
+    )
+    recipe, given = recipe_of(splits)
+    assert set(given) == {"train", "valid"}
+    assert recipe.data.train == recipe.data.valid == "memory:Dataset"
+    recipe, given = recipe_of({"train": rows, "test": rows})
+    assert given == {"train": rows, "test": rows}
+    recipe, given = recipe_of({"train": {"epochs": 2}})
+    assert (recipe.train.epochs, given) == (2, {})

@@ -36,6 +36,10 @@ PLACES = {
 }
 
 
+SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"}
+"""Names of splits in a mapping of them."""
+
+
 def recipe_of(
     data: Any = None,
     *,
@@ -50,7 +54,7 @@ def recipe_of(
 ) -> tuple[Recipe, dict[str, Any]]:
     """Return the recipe, and the data that were given as objects in memory, by split.
 
-    `data` is a recipe file, a path, a Hub name, an object in memory, or None. `settings` are
+    `data` is a recipe file, a path, a Hub name, an object in memory, splits by name, or None. `settings` are
     "path=value" texts or a mapping from paths to values; they come last and win.
 
     Raises:
@@ -61,6 +65,9 @@ def recipe_of(
     given: dict[str, Any] = {}
     if isinstance(data, Recipe):
         tree = data.as_json()
+    elif isinstance(data, Mapping) and _is_splits(data):
+        for name, part in data.items():
+            _data(tree, given, SPLITS[str(name)], part)
     elif isinstance(data, Mapping) and not _is_rows(data):
         tree = copy.deepcopy(dict(data))  # flags are put into it, and the caller's own stays as it is
     elif isinstance(data, str | Path) and str(data).lower().endswith(RECIPE_ENDINGS):
@@ -101,6 +108,13 @@ def recipe_of(
 def _is_rows(data: Mapping[str, Any]) -> bool:
     """Tell a dict of columns from a recipe: columns are lists of equal length under other names."""
     return bool(data) and not set(data) & set(Recipe.model_fields)
+
+
+def _is_splits(data: Mapping[str, Any]) -> bool:
+    """Tell splits by name (a `datasets.DatasetDict`, say) from a recipe, which has sections under its names."""
+    return bool(data) and all(
+        str(name) in SPLITS and not isinstance(part, str | Path | Mapping) for name, part in data.items()
+    )
 
 
 def _data(tree: dict[str, Any], given: dict[str, Any], split: str, data: Any) -> None:
