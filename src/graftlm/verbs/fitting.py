@@ -21,10 +21,11 @@ def fit(
     """Train on data and write a run folder with a checked bundle in it.
 
     `data` is a file, a folder, a Hub data set, a recipe, a pandas DataFrame, a `datasets.Dataset`, a list
-    of dicts, or a mapping from split names to these (a `datasets.DatasetDict`). Arguments are those of the command line: `valid`, `test`, `task`, `base`, `method`, `loss`,
-    `out`, `seed`, `device`, `precision`, `budget`, `epochs`, `batch_size`, `rate`, `refit`, `columns`,
-    `baselines`, `require_gain`, and `settings` for everything else, by path. A metric is an import path
-    "package.module:function" or a function `f(true, predicted) -> float`.
+    of dicts, or a mapping from split names to these (a `datasets.DatasetDict`). Arguments are those of the
+    command line: `valid`, `test`, `task`, `base`, `method`, `loss`, `out`, `seed`, `device`, `precision`,
+    `budget`, `epochs`, `batch_size`, `rate`, `refit`, `columns`, `baselines`, `require_gain`, and `settings`
+    for everything else, by path. A metric is an import path "package.module:function" or a function
+    `f(true, predicted) -> float`.
 
     Raises:
         UserError: what was given cannot be used; the message says what was expected and what to do.
