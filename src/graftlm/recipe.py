@@ -151,6 +151,8 @@ class EvaluateSection(Section):
     """Bootstrap resamples behind each 95 % interval."""
     require_gain: bool = False
     """End with exit code 3 unless the transfer measurably helped."""
+    language: Literal["auto", "en", "zh"] = "auto"
+    """What the report opens in (both are in it); auto: Chinese where the data or the machine's settings are."""
 
 
 class RememberSection(Section):
@@ -198,8 +200,24 @@ class Recipe(Section):
         return yaml.safe_dump(self.as_json(), allow_unicode=True, sort_keys=False)
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of everything that changes the result (not `out`)."""
-        return hashing.of_value({k: v for k, v in self.as_json().items() if k != "out"})
+        """Return the SHA-256 of everything that changes the result (not `out`, nor the report's language)."""
+        tree = {k: v for k, v in self.as_json().items() if k != "out"}
+        tree["evaluate"] = {k: v for k, v in tree["evaluate"].items() if k != "language"}
+        return hashing.of_value(tree)
+
+    def changed(self) -> dict[str, Any]:
+        """Return what differs from the defaults, by path, "methods.0.rank" say."""
+        mine, usual = flat(self.as_json()), flat(Recipe().as_json())
+        return {path: value for path, value in mine.items() if path not in usual or usual[path] != value}
+
+
+def flat(tree: Any, path: str = "") -> dict[str, Any]:
+    """Return the leaves of a tree by path, as `--set` takes them; an empty list or mapping is a leaf."""
+    inner = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
+    found: dict[str, Any] = {}
+    for key, value in inner:
+        found |= flat(value, f"{path}.{key}" if path else str(key))
+    return found or ({path: tree} if path else {})
 
 
 def build(tree: Mapping[str, Any]) -> Recipe:

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graftlm.contracts.backbone import Card
+from graftlm.contracts.rows import Rows
 from graftlm.recipe import Recipe
+from graftlm.report import words
+
+_SAMPLE = 200  # texts that tell the language of the data
 
 
 def report_values(
@@ -23,6 +27,7 @@ def report_values(
     """Return what the page shows; `checked` is the checked data set with its findings."""
     return {
         "title": title,
+        "language": words.choose(recipe.evaluate.language, _texts(checked.dataset.train, recipe)),
         "metrics": metrics,
         "findings": [finding.as_json() for finding in checked.findings],
         "progress": list(history),
@@ -30,9 +35,17 @@ def report_values(
         "wrong": wrong,
         "data": {name: len(rows) for name, rows in checked.dataset.splits.items()},
         "recipe": recipe.as_yaml(),
+        "changed": recipe.changed(),
         "lineage": {
             "base": card.hub_id or card.name,
             "licence of the base": card.licence,
             **{f"{name} rows": mark[:16] for name, mark in checked.dataset.fingerprints().items()},
         },
     }
+
+
+def _texts(rows: Rows, recipe: Recipe) -> list[str]:
+    """Return some texts of the training rows."""
+    roles = [role.name for role in recipe.task.roles if role.kind == "text" and rows.has(role.name)]
+    few = rows.take(range(0, len(rows), max(1, len(rows) // _SAMPLE)))
+    return [str(value) for role in roles[:1] for value in few.column(role) if value]

@@ -1,0 +1,36 @@
+"""From values to one HTML file: the templates, the style sheet and the script, all inside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graftlm.report import words
+from graftlm.report.vocabulary import SENTENCES
+from graftlm.report.words import both, say
+
+_OF_SCRIPT = ("cell", "cell_none")  # sentences that the script of a page puts values into
+
+
+def render(template: str, *, language: str, **values: Any) -> str:
+    """Return a page from a template of this package; `language` is what it opens in, "en" or "zh"."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("graftlm.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    language = language if language in words.LANGUAGES else words.LANGUAGES[0]
+
+    def attribute(text: Any, name: str = "aria-label") -> Any:
+        return both(text).attribute(name, language)
+
+    def drawn(text: Any) -> Any:
+        return both(text).tagged("tspan")
+
+    environment.filters |= {"attribute": attribute, "drawn": drawn}
+    environment.globals |= {"say": say}
+    told = {one: {key: SENTENCES[key][place] for key in _OF_SCRIPT} for place, one in enumerate(words.LANGUAGES)}
+    return environment.get_template(template).render(language=language, told=told, **values)
