@@ -12,7 +12,8 @@ from graftlm.core import registry
 @pytest.fixture
 def answered(baseline_name, make_run):
     """Return a run and the function that fits the baseline and answers rows."""
-    run = make_run([])
+    serves = [name for name in registry.names("task") if baseline_name in registry.load("task", name).baselines]
+    run = make_run([], task=serves[0] if serves and "classification" not in serves else "classification")
     numbers = {label: n for n, label in enumerate(run.space.labels)}
     fallback = registry.make("baseline", "majority")
 
@@ -43,11 +44,14 @@ def test_it_answers_every_row_in_the_space(answered):
     run, answer = answered
     found = list(answer(run.rows))
     assert len(found) == len(run.rows)
-    assert {one.value for one in found} <= set(run.space.labels)
+    every = [one.value if isinstance(one.value, list) else [one.value] for one in found]
+    assert not run.space.labels or {value for values in every for value in values} <= set(run.space.labels)
 
 
 def test_it_is_no_worse_than_any_constant_answer_on_its_own_rows(answered):
     run, answer = answered
+    if not run.space.labels or not run.task.pooled:
+        pytest.skip("the task's answers are not one label a row")
     truth = [str(label) for label in run.rows.column(run.rows.target)]
     right = sum(one.value == label for one, label in zip(answer(run.rows), truth, strict=True))
     assert right >= max(truth.count(label) for label in set(truth))

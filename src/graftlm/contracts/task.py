@@ -220,6 +220,10 @@ class Task(Plugin):
         """
         return {}
 
+    def knows(self, example: Example, space: Space) -> bool:
+        """Tell whether the truth of an example lies in the space, so that a model of this space can learn it."""
+        return not (self.chooses and space.labels) or str(example.target) in space.labels
+
     def truth(self, example: Example) -> Any:
         """Return the truth of an example as the user wrote it, for a metric of the user's own."""
         return example.target

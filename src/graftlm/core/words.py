@@ -29,7 +29,7 @@ def join(tokens: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
     size = 0
     before = ""
     for token in tokens:
-        if before and token and not _CLOSE.match(before) and not _CLOSE.match(token):
+        if before and token and not _spaceless(before) and not _spaceless(token[0]):
             parts.append(" ")
             size += 1
         parts.append(token)
@@ -37,6 +37,10 @@ def join(tokens: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
         size += len(token)
         before = token[-1:] or before
     return "".join(parts), spots
+
+
+def _spaceless(sign: str) -> bool:
+    return sign >= "\u0e00" and _CLOSE.match(sign) is not None
 
 
 def owners(offsets: Sequence[tuple[int, int]], spots: Sequence[tuple[int, int]], text: str) -> list[int]:

@@ -9,13 +9,13 @@ from graftlm.core import hashing, log
 
 
 def joined(first: Rows, second: Rows, task: Task, space: Space) -> Rows:
-    """Return the rows of both, without those of the second whose one label the space does not hold."""
+    """Return the rows of both, without those of the second whose label the space does not hold."""
     import pyarrow as pa
 
-    if second.target is not None and space.labels and task.chooses:
-        kept = [number for number, label in enumerate(second.column(second.target)) if str(label) in space.labels]
+    if second.target is not None:
+        kept = [number for number, example in enumerate(second.examples()) if task.knows(example, space)]
         if len(kept) < len(second):
-            log.note(f"refit: {len(second) - len(kept)} validation rows are left out: no training row has their label")
+            log.note(f"refit: {len(second) - len(kept)} validation rows are left out: no training row has their truth")
         second = second.take(kept)
     names = [name for name in first.table.column_names if name in second.table.column_names]
     table = pa.concat_tables([first.table.select(names), second.table.select(names)])
