@@ -28,6 +28,7 @@ def answered(baseline_name, make_run):
             seed=3,
             features=features,
             probe=lambda: _identity(run.space.size),
+            tokenizer=run.model.tokenizer,
             scratch=lambda: fallback.fit(run.rows, setting()),
         )
 

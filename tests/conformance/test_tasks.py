@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -23,14 +22,52 @@ def run(task_name, make_run):
 
 def encoded(run):
     examples = run.examples()
-    inputs = run.task.encode(examples, run.model.tokenizer, run.limit)
+    encode = run.task.encode_training if run.task.writes_with else run.task.encode
+    inputs = encode(examples, run.model.tokenizer, run.limit)
     return examples, inputs, run.task.targets(examples, inputs, run.space)
+
+
+class Says:
+    """Stands for a model that gives certain logits (B, L, V), and writes the likeliest token where there is a label."""
+
+    def __init__(self, model, logits, labels):
+        self.logits, self.labels = logits, labels
+        self.config, self.generation_config = model.config, model.generation_config
+
+    def __call__(self, **inputs):
+        return self
+
+    def generate(self, input_ids, **options):
+        pad = self.config.pad_token_id
+        best = self.logits.argmax(dim=-1)
+        out = torch.full((len(input_ids), self.labels.shape[1]), pad)
+        for row, (ids, mask) in enumerate(zip(best, self.labels != -100, strict=True)):
+            out[row, : int(mask.sum())] = ids[mask]
+        start = input_ids[:, :1] if self.config.is_encoder_decoder else input_ids
+        return torch.cat([start, out], dim=1)
+
+
+def given(run, inputs):
+    """Return the padded batch of the inputs that are to be answered."""
+    from graftlm.nn.packed import Packed
+
+    packed = Packed.of([one.features for one in inputs])
+    return packed.batch(list(range(len(inputs))), run.model.tokenizer.pad_token_id, "right")
 
 
 def decoded(run, logits):
     """Return the answers to all rows from logits (sequences, ...)."""
-    examples, inputs, _ = encoded(run)
-    pieces = list(logits.detach().float().numpy())
+    examples = run.examples()
+    inputs = run.task.encode(examples, run.model.tokenizer, run.limit)
+    if run.task.writes_with:
+        model = Says(run.model.module, logits.detach().float(), run.task.stack(encoded(run)[2]))
+        pieces = run.task.infer(model, given(run, inputs))
+    else:
+        pieces = list(logits.detach().float().numpy())
+    return answers_of(run, examples, inputs, pieces)
+
+
+def answers_of(run, examples, inputs, pieces):
     own = [[n for n, one in enumerate(inputs) if one.row == row] for row in range(len(examples))]
     return examples, [
         run.task.decode(example, [inputs[n] for n in numbers], [pieces[n] for n in numbers], run.space)
@@ -84,7 +121,9 @@ def test_nothing_encoded_is_longer_than_the_limit_or_loses_its_row(run):
         inputs = run.task.encode(examples, run.model.tokenizer, limit)
         assert {one.row for one in inputs} == set(range(len(examples)))
         assert all(0 < len(one) <= limit for one in inputs)
-        assert all(len(values) == len(one) for one in inputs for values in one.features.values())
+        assert all(
+            len(v) == len(one) for one in inputs for n, v in one.features.items() if not n.startswith("decoder_")
+        )
     cut = any(one.truncated for one in inputs) or len(inputs) > len(examples)  # the rest is lost, or in more windows
     assert cut, "rows of more than 12 tokens were cut, and it does not say so"
     assert run.task.encode([], run.model.tokenizer, run.limit) == []
@@ -144,8 +183,10 @@ def test_the_predictor_gives_what_decoding_the_models_outputs_gives(run):
 
     run.model.module.eval()
     with torch.inference_mode():
-        pieces = run.task.infer(run.model.module, dict(run.inputs))
-    examples, direct = decoded(run, torch.as_tensor(np.stack(pieces)))
+        examples = run.examples()
+        inputs = run.task.encode(examples, run.model.tokenizer, run.limit)
+        pieces = run.task.infer(run.model.module, given(run, inputs))
+    _, direct = answers_of(run, examples, inputs, pieces)
     predictor = Predictor(run.model, run.task, run.space, limit=run.limit, precision="fp32")
     found = predictor.answers(examples)
     assert [answer.value for answer in found] == [answer.value for answer in direct]

@@ -39,7 +39,7 @@ def load(bundle: Bundle, *, precision: Precision = "auto", device: str = "auto")
     value = bundle.manifest
     card = _card(bundle)
     auto_model = str(value.get("auto_model"))
-    if not re.fullmatch(r"AutoModel(For[A-Za-z]+)?", auto_model):
+    if not re.fullmatch(r"AutoModel(For[A-Za-z0-9]+)?", auto_model):
         refuse(bundle.folder / "graft.json", "auto_model as a class of Transformers", repr(auto_model)[:80])
     with quiet():
         module = _pooled(bundle) if bundle.style == "pooled" else _plain(bundle, auto_model)

@@ -22,6 +22,7 @@ CODE = {
 TOKENIZER = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "vocab.txt", "merges.txt", "spiece.model", "spm.model", "tokenizer.model", "sentencepiece.bpe.model", "bpe.codes",
+    "source.spm", "target.spm",
     "chat_template.jinja",
 }  # fmt: skip
 PLAIN = TOKENIZER | {"config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json"}

@@ -80,3 +80,8 @@ def answers(
     return [
         setting.task.decode(example, [], [next(given)], space) for examples in rows.chunks() for example in examples
     ]
+
+
+def spoken(texts: Iterable[str]) -> list[Answer]:
+    """Return texts as answers, in the form that tasks of written answers give."""
+    return [Answer(text, None, {"output": text}) for text in texts]
