@@ -193,8 +193,9 @@ def test_a_small_model_learns_its_rows(tmp_path):
     run = graftlm.fit(
         table, test=table[:4], task="seq2seq", out=str(tmp_path / "run"),
         settings={
-            "backbone": {"use": "tiny", "architecture": "t5", "width": 64}, "train.epochs": 30, "train.batch_size": 8, "data.split.valid": 0,
-            "train.optimizer.rate": 0.005, "train.precision": "fp32", "evaluate.resamples": 100,
+            "backbone": {"use": "tiny", "architecture": "t5", "width": 64}, "data.split.valid": 0,
+            "train.epochs": 30, "train.batch_size": 8, "train.optimizer.rate": 0.005, "train.precision": "fp32",
+            "evaluate.resamples": 100,
         },
     )  # fmt: skip
     assert run.metrics["metrics"]["test"]["exact_match"]["value"] == 1.0
