@@ -35,7 +35,7 @@ def search(module: nn.Module, ids: Tensor, mask: Tensor, how: Search) -> list[np
     model: Any = module
     config = model.generation_config
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
-    ends = torch.tensor([end for end in ends if end is not None], device=ids.device)
+    ending: Any = torch.tensor([end for end in ends if end is not None], device=ids.device)
     out = model.generate(
         input_ids=ids,
         attention_mask=mask,
@@ -51,6 +51,6 @@ def search(module: nn.Module, ids: Tensor, mask: Tensor, how: Search) -> list[np
     new = out[:, 1:] if model.config.is_encoder_decoder else out[:, ids.shape[1] :]
     found = []
     for row in new:
-        at = torch.isin(row, ends).nonzero()
+        at = torch.isin(row, ending).nonzero()
         found.append(row[: int(at[0]) + 1].cpu().numpy() if len(at) else row.cpu().numpy())
     return found

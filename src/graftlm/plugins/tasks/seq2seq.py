@@ -83,7 +83,8 @@ class Seq2Seq(Task):
         """Take the longest answer and the tokeniser of BLEU from the training targets."""
         from graftlm.nn import ngrams
 
-        texts, chosen = written.sample(rows, "target"), {}
+        texts = written.sample(rows, "target")
+        chosen: dict[str, Any] = {}
         if self.max_new_tokens is None:
             self._languages(tokenizer)
             most = min(CEILING, tokenizer.model_max_length)
