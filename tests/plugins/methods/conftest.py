@@ -26,9 +26,9 @@ def prepared(backbone: Any = "tiny", *, dropout: float | None = None, count: int
     made.features = Features(
         made.model, made.task, made.space, limit=made.base.card.limit, device="cpu", precision="fp32", seed=0
     )
-    plain = {"methods": (), "losses": (), "probe": lambda: made.features.probe(made.rows)}
+    plain = {"methods": (), "losses": (), "steps": 8, "probe": lambda: made.features.probe(made.rows)}
     made.setting = Setting(
-        task=made.task, space=made.space, optimizer=registry.make("optimizer", "adamw"), rows=count, steps=8, seed=0,
+        task=made.task, space=made.space, optimizer=registry.make("optimizer", "adamw"), rows=count, seed=0,
         **{**plain, **facts},
     )  # fmt: skip
     return made

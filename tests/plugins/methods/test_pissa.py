@@ -30,7 +30,7 @@ def test_folding_changes_no_answer_and_leaves_a_plain_model(prepare, backbone, l
     assert after.keys() == before.keys()  # the loop has called finish
     assert not any("lora" in name for name, _ in made.model.module.named_modules())
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    layers = set(method()._layers(made.model))
+    layers = set(method().layers(made.model))
     assert {name.removesuffix(".weight") for name in changed if not name.startswith(made.model.head)} == layers
     assert answered.isfinite().all()
 
@@ -68,7 +68,7 @@ def test_the_start_is_the_pretrained_model(prepare, logits_of):
 
 def test_it_starts_from_the_singular_vectors(prepare):
     made = prepare("tiny")
-    layer = method()._layers(made.model)[0]
+    layer = method().layers(made.model)[0]
     weight = made.model.module.get_parameter(f"{layer}.weight").detach().clone()
     method(rank=4).apply(made.model, made.setting)
     part = made.model.module.get_submodule(layer)
@@ -96,6 +96,6 @@ def test_two_kinds_of_adapters_are_refused(prepare):
 @pytest.mark.parametrize(("targets", "some"), [("attention", "query"), (["query"], "query"), ("all", "dense")])
 def test_targets(prepare, targets, some):
     made = prepare("tiny")
-    names = method(targets=targets)._layers(made.model)
+    names = method(targets=targets).layers(made.model)
     assert any(name.endswith(some) for name in names)
-    assert (len(names) < len(method()._layers(made.model))) == (targets != "all")
+    assert (len(names) < len(method().layers(made.model))) == (targets != "all")
