@@ -33,10 +33,10 @@ def test_plain_libraries_agree(tmp_path: Path, pooling: str) -> None:
     write(tmp_path / "b", model, task, space, max_length=64)
     examples = [Example(str(n), {"text": text}) for n, text in enumerate(TEXTS)]
     live = Predictor(model, task, space, limit=64, precision="fp32")
-    expected = np.stack(live._pieces(live.encode(examples)))
+    expected = np.stack(live.pieces(live.encode(examples)))
     bundle = open_bundle(tmp_path / "b")
     again = Predictor(load(bundle, precision="fp32", device="cpu"), task, space, limit=64, precision="fp32")
-    np.testing.assert_array_equal(np.stack(again._pieces(again.encode(examples))), expected)
+    np.testing.assert_array_equal(np.stack(again.pieces(again.encode(examples))), expected)
     if pooling == "auto":
         from sentence_transformers import SentenceTransformer
 
@@ -52,4 +52,4 @@ def test_plain_libraries_agree(tmp_path: Path, pooling: str) -> None:
             plain = opened(**inputs).logits.numpy()
     np.testing.assert_allclose(plain, expected, atol=1e-5)
     rounded = Predictor(model, task, space, limit=64, precision="bf16")
-    np.testing.assert_allclose(np.stack(rounded._pieces(rounded.encode(examples))), expected, atol=0.15)
+    np.testing.assert_allclose(np.stack(rounded.pieces(rounded.encode(examples))), expected, atol=0.15)

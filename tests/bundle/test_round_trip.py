@@ -32,7 +32,7 @@ def _examples(texts: list[str], pair: bool = False) -> list[Example]:
 
 
 def _logits(predictor: Predictor, examples: list[Example]) -> np.ndarray:
-    return np.stack(predictor._pieces(predictor.encode(examples)))
+    return np.stack(predictor.pieces(predictor.encode(examples)))
 
 
 def _written(folder: Path, tiny, style: str, pooling: str, kind: str, labels=LABELS, **facts) -> tuple:

@@ -203,6 +203,7 @@ class Run:
 
         from graftlm.contracts.method import Linear, Setting
         from graftlm.contracts.rows import Rows
+        from graftlm.contracts.task import Preparing
         from graftlm.contracts.values import Batch
         from graftlm.stages.training.assembling import assemble
         from graftlm.stages.training.encoding import encode
@@ -216,16 +217,22 @@ class Run:
         }
         self.task = registry.make("task", task)
         target = next((role.name for role in self.task.roles if role.kind == "target"), None)
-        self.rows = Rows("train", pa.table(columns), target, "0" * 64)
+        target = target if target in columns else None
+        read = {"train": Rows("train", pa.table(columns), target, "0" * 64)}
+        prepared = self.task.prepare(read, Preparing(0, lambda run, texts: np.zeros((len(texts), 4))))
+        self.rows = prepared["train"]
+        count = len(self.rows)
         built = {"decoder": "gpt2", "encoder-decoder": "t5"}.get(self.task.writes_with, "bert")
         backbone = registry.make("backbone", {"use": "tiny", "layers": layers, "architecture": built})
-        self.space = self.task.space(self.rows)
         self.base = base = backbone.open()
+        self.task = self.task.settled(self.rows, base.tokenizer)
+        self.space = self.task.space(self.rows)
         self.model = assemble(base, backbone, self.task, self.space, seed=0)
         self.data = encode(self.rows, self.task, self.model.tokenizer, self.space, base.card.limit)
         self.limit = base.card.limit
-        self.inputs = self.data.packed.batch(list(range(count)), self.model.tokenizer.pad_token_id, "right")
-        self.batch = Batch(self.inputs, self.task.stack(self.data.targets), list(range(count)))
+        sequences = list(range(len(self.data.packed)))
+        self.inputs = self.data.packed.batch(sequences, self.model.tokenizer.pad_token_id, "right")
+        self.batch = Batch(self.inputs, self.task.stack(self.data.targets), sequences)
         self.methods = [registry.make("method", each) for each in methods]
         self.losses = [registry.make("loss", each) for each in losses]
         rng = np.random.default_rng(0)
@@ -245,6 +252,13 @@ class Run:
     def examples(self) -> list[Any]:
         """Return the rows as examples."""
         return list(self.rows.examples())
+
+    @property
+    def beside(self) -> list[Any]:
+        """Return what decoding gets beside the pieces of an example: the task's catalogue."""
+        from graftlm.prediction.predictor import Predictor
+
+        return Predictor(self.model, self.task, self.space, limit=self.limit, precision="fp32").catalogue()
 
     def ground(self) -> Any:
         """Return what a loss is told before the first step."""

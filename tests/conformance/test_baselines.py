@@ -21,6 +21,13 @@ def answered(baseline_name, make_run):
         own = np.array([numbers[str(label)] for label in rows.column(rows.target)])
         return np.eye(run.space.size, dtype="float32")[own]
 
+    def vectors(texts):
+        found = np.zeros((len(texts), 64), dtype="float32")
+        for row, text in enumerate(texts):
+            for sign in text:
+                found[row, ord(sign) % 64] += 1
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
     def setting():
         return BaselineSetting(
             task=run.task,
@@ -30,6 +37,7 @@ def answered(baseline_name, make_run):
             probe=lambda: _identity(run.space.size),
             tokenizer=run.model.tokenizer,
             scratch=lambda: fallback.fit(run.rows, setting()),
+            vectors=vectors,
         )
 
     return run, lambda rows: registry.make("baseline", baseline_name).fit(run.rows, setting())(rows)

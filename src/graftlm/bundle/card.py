@@ -15,7 +15,7 @@ def text(facts: Mapping[str, Any], limits: Sequence[str] = ()) -> str:
     parts = [
         _front(facts),
         f"# {name}\n\nAnswers the task **{name}** on {' and '.join(task['roles']) or 'text'}: "
-        f"{_what(labels)}. It reads at most {facts['max_length']} tokens; what is longer is cut off.",
+        f"{_what(labels, facts)}. It reads at most {facts['max_length']} tokens; what is longer is cut off.",
         _labels(labels),
         _figures(facts["metrics"]),
         _base(facts),
@@ -38,7 +38,13 @@ def _front(facts: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "---"])
 
 
-def _what(labels: Sequence[str]) -> str:
+def _embeds(facts: Mapping[str, Any]) -> bool:
+    return bool(facts["style"] == "pooled" and facts["module"]["head"] is None)
+
+
+def _what(labels: Sequence[str], facts: Mapping[str, Any]) -> str:
+    if _embeds(facts):
+        return f"a vector of length one for each text, {facts['base']['width']} numbers, compared by cosine"
     return f"one of {len(labels)} labels" if labels else "see the task's documentation"
 
 
@@ -97,6 +103,13 @@ def _plain(facts: Mapping[str, Any]) -> str:
     labels = "import json\n\nlabels = json.load(open('graft.json'))['tasks']"
     name, task = next(iter(facts["tasks"].items()))
     pair = len(task["roles"]) > 1
+    if _embeds(facts):
+        return (
+            "Without it, the folder is a Sentence Transformers model:\n\n"
+            "```python\nfrom sentence_transformers import SentenceTransformer\n\n"
+            "model = SentenceTransformer('.')\nvectors = model.encode(['a text', 'another text'])\n"
+            "print(model.similarity(vectors[0], vectors[1]))\n```"
+        )
     if facts["style"] == "pooled":
         call = "[('first text', 'second text')]" if pair else "['a text']"
         return (

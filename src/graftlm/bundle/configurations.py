@@ -28,6 +28,8 @@ MODULES = {
                               "sentence_transformers.sentence_transformer.modules.pooling.Pooling"}),
     "Dense": ("2_Dense", {"sentence_transformers.models.Dense",
                           "sentence_transformers.base.modules.dense.Dense"}),
+    "Normalize": ("2_Normalize", {"sentence_transformers.models.Normalize",
+                                  "sentence_transformers.base.modules.normalize.Normalize"}),
 }  # fmt: skip
 
 POOLING_KEYS = {
@@ -121,13 +123,15 @@ def check_index(path: Path, tree: Any, names: set[str]) -> None:
             refuse(path, "shards that graft.json names", repr(shard)[:80])
 
 
-def check_modules(folder: Path, trees: Mapping[str, Any], pooling: str, size: int) -> None:
-    """Check that the modules are the three known ones, in their places, with the manifest's sizes."""
+def check_modules(folder: Path, trees: Mapping[str, Any], pooling: str, third: str, size: int) -> None:
+    """Check that the modules are transformer, pooling and `third`, in their places, with the manifest's sizes."""
     path = folder / "modules.json"
     modules = trees["modules.json"]
-    if not isinstance(modules, list) or len(modules) != len(MODULES):
-        refuse(path, "three modules: transformer, pooling, dense", repr(modules)[:80])
-    for number, (module, (name, (place, types))) in enumerate(zip(modules, MODULES.items(), strict=True)):
+    names = ("Transformer", "Pooling", third)
+    if not isinstance(modules, list) or len(modules) != len(names):
+        refuse(path, f"three modules: {', '.join(names)}", repr(modules)[:80])
+    for number, (module, name) in enumerate(zip(modules, names, strict=True)):
+        place, types = MODULES[name]
         module = _object(path, module)
         if module.get("type") not in types:
             refuse(path, f"module {number} of the type {name} of Sentence Transformers", repr(module.get("type"))[:80])
@@ -140,6 +144,8 @@ def check_modules(folder: Path, trees: Mapping[str, Any], pooling: str, size: in
     modes = {key for key, value in pool.items() if key.startswith("pooling_mode_") and value}
     if modes != {POOLING_KEYS[pooling]} or "pooling_mode" in pool:
         refuse(folder / "1_Pooling/config.json", f"the pooling of graft.json, '{pooling}'", repr(sorted(modes)))
+    if third != "Dense":
+        return
     dense = _object(folder / "2_Dense/config.json", trees["2_Dense/config.json"])
     if dense.get("activation_function") != IDENTITY or dense.get("use_residual"):
         refuse(folder / "2_Dense/config.json", f"the activation {IDENTITY}", repr(dense)[:120])

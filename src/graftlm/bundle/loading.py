@@ -136,8 +136,11 @@ def _pooled(bundle: Bundle) -> nn.Module:
     )
     bare = not stored and cls is not None and "add_pooling_layer" in inspect.signature(cls.__init__).parameters
     encoder = _plain(bundle, "AutoModel", **({"add_pooling_layer": False} if bare else {}))
+    if bundle.embeds:
+        return PooledModel(encoder, str(bundle.pooling), None, 0)
     tensors = load_file(bundle.folder / "2_Dense/model.safetensors")
     size, width = tensors["linear.weight"].shape
     module = PooledModel(encoder, str(bundle.pooling), size, width)
-    module.head.load_state_dict({name.removeprefix("linear."): tensor for name, tensor in tensors.items()})
+    head = module.get_submodule("head")
+    head.load_state_dict({name.removeprefix("linear."): tensor for name, tensor in tensors.items()})
     return module

@@ -101,6 +101,11 @@ def _digest(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
+def embeds(value: Mapping[str, Any]) -> bool:
+    """Tell whether a manifest is that of a pooled model without a head, whose answers are vectors."""
+    return bool(value["style"] == "pooled" and value["module"].get("head") is None)
+
+
 def plain(name: str) -> bool:
     """Tell whether a name is a relative path with forward slashes that stays inside its folder."""
     if not name or "\\" in name or ":" in name or not name.isprintable():

@@ -35,6 +35,11 @@ class Bundle:
         return str(self.manifest["style"])
 
     @property
+    def embeds(self) -> bool:
+        """Tell whether the answers are the vectors of texts themselves: a pooled model without a head."""
+        return manifest.embeds(self.manifest)
+
+    @property
     def pooling(self) -> str | None:
         """Return how token states become one vector, None for native."""
         return self.manifest.get("pooling")
@@ -115,8 +120,12 @@ def verified(folder: Path) -> dict[str, Any]:
         refuse(path, "the manifest, which is written last", "none: the bundle is incomplete")
     value = manifest.read(path)
     entries = value["files"]
-    safety.check_names(folder, value["style"], entries, present)
+    parts = safety.parts_of(value["style"], manifest.embeds(value))
+    safety.check_names(folder, value["style"], parts, entries, present)
     safety.check_content(folder, entries)
     task = next(iter(value["tasks"].values()))
-    safety.check_parts(folder, value["style"], value.get("pooling"), task["space"]["labels"], entries)
+    if manifest.embeds(value) and task["space"]["labels"]:
+        refuse(path, "no labels where the answers are vectors of texts", repr(task["space"]["labels"])[:80])
+    third = "Normalize" if manifest.embeds(value) else "Dense"
+    safety.check_parts(folder, value["style"], value.get("pooling"), third, task["space"]["labels"], entries)
     return value

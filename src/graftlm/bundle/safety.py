@@ -26,8 +26,8 @@ TOKENIZER = {
     "chat_template.jinja",
 }  # fmt: skip
 PLAIN = TOKENIZER | {"config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json"}
-POOLED = {"modules.json", "sentence_bert_config.json", "1_Pooling/config.json", "2_Dense/config.json",
-          "2_Dense/model.safetensors"}  # fmt: skip
+POOLED = {"modules.json", "sentence_bert_config.json", "1_Pooling/config.json"}
+DENSE = {"2_Dense/config.json", "2_Dense/model.safetensors"}
 NEVER_READ = {".gitattributes", "LICENSE", "NOTICE"}
 """Beside these, any `.md` file: nothing reads them, so that a model card may be edited."""
 
@@ -66,14 +66,21 @@ def files_of(folder: Path) -> dict[str, Path]:
     return found
 
 
-def check_names(folder: Path, style: str, named: Iterable[str], present: Mapping[str, Path]) -> None:
-    """Check that the folder holds what the manifest names, all that the style needs, and nothing else.
+def parts_of(style: str, embeds: bool) -> set[str]:
+    """Return the files that a bundle has beside a plain checkpoint's."""
+    if style != "pooled":
+        return set()
+    return POOLED if embeds else POOLED | DENSE
+
+
+def check_names(folder: Path, style: str, parts: set[str], named: Iterable[str], present: Mapping[str, Path]) -> None:
+    """Check that the folder holds what the manifest names, all of `parts` that the style needs, and nothing else.
 
     Raises:
         BundleError: a file is missing, unknown, or has a name that no bundle of this style holds.
     """
     listed = set(named)
-    needed = {"config.json", "tokenizer_config.json"} | (POOLED if style == "pooled" else set())
+    needed = {"config.json", "tokenizer_config.json"} | parts
     for name in sorted(listed | needed):
         if name not in present or name not in listed:
             why = "the bundle needs" if name in needed else "graft.json names"
@@ -82,7 +89,7 @@ def check_names(folder: Path, style: str, named: Iterable[str], present: Mapping
     weights = {name for name in listed if name == "model.safetensors" or configurations.SHARD.fullmatch(name)}
     if not weights:
         refuse(folder / "model.safetensors", "the weights", "none")
-    known = PLAIN | (POOLED if style == "pooled" else set())
+    known = PLAIN | parts
     for name in sorted(listed):
         if name not in known and not configurations.SHARD.fullmatch(name) and not _free(name):
             refuse(folder / name, f"the files of a {style} bundle", "one that does not belong to it")
@@ -117,8 +124,12 @@ def check_content(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> Non
             refuse(folder / name, f"SHA-256 {entry['sha256']}", f"{digest}: the file is damaged or was changed")
 
 
-def check_parts(folder: Path, style: str, pooling: str | None, labels: list[str], names: Iterable[str]) -> None:
+def check_parts(
+    folder: Path, style: str, pooling: str | None, third: str, labels: list[str], names: Iterable[str]
+) -> None:
     """Check what the files say: tensors in range, configurations without code, labels in their order.
+
+    `third` is the last module of a pooled bundle, "Dense" or "Normalize".
 
     Raises:
         BundleError: anything that could run code, reach outside the folder, or swap labels.
@@ -143,4 +154,4 @@ def check_parts(folder: Path, style: str, pooling: str | None, labels: list[str]
     if index in trees:
         configurations.check_index(folder / index, trees[index], set(names))
     if style == "pooled":
-        configurations.check_modules(folder, trees, str(pooling), len(labels))
+        configurations.check_modules(folder, trees, str(pooling), third, len(labels))

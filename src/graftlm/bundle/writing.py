@@ -145,14 +145,18 @@ def _native(inside: Path, model: Model, space: Space) -> None:
 
 
 def _pooled(inside: Path, model: Model, max_length: int) -> None:
-    """Write the three modules in the form that Sentence Transformers reads since version 2."""
+    """Write the three modules in the form that Sentence Transformers reads since version 2.
+
+    The third is the head, or what makes vectors one long.
+    """
     from safetensors.torch import save_file
 
     module = _module_of(model)
     encoder, head = module.encoder, module.head
     encoder.save_pretrained(inside)
     _edit(inside / "config.json", OF_THIS_MACHINE | OF_A_CLASSIFIER, architectures=[type(encoder).__name__])
-    kinds = (("Transformer", ""), ("Pooling", "1_Pooling"), ("Dense", "2_Dense"))
+    last = ("Normalize", "2_Normalize") if head is None else ("Dense", "2_Dense")
+    kinds = (("Transformer", ""), ("Pooling", "1_Pooling"), last)
     modules = [
         {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for number, (kind, path) in enumerate(kinds)
@@ -160,7 +164,9 @@ def _pooled(inside: Path, model: Model, max_length: int) -> None:
     _json(inside / "modules.json", modules)
     _json(inside / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
     pooling = {key: name == module.pooling for name, key in POOLING_KEYS.items()}
-    _json(inside / "1_Pooling/config.json", {"word_embedding_dimension": head.in_features, **pooling})
+    _json(inside / "1_Pooling/config.json", {"word_embedding_dimension": model.card.width, **pooling})
+    if head is None:
+        return
     dense = {
         "in_features": head.in_features,
         "out_features": head.out_features,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from graftlm.contracts.method import Linear
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
-from graftlm.contracts.values import Answer, Inputs, Space
+from graftlm.contracts.values import Answer, Example, Inputs, Space
 from graftlm.core.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class BaselineSetting:
     weights with the same recipe and returns its answers as a function of rows. `tokenizer` cuts texts as the
     model does, for figures that are told by token. What the task chooses on validation rows (thresholds), a
     baseline chooses on `valid`, as the model does.
+    `vectors(texts)` are the base model's own, of length one (N, H).
     """
 
     task: Any
@@ -39,6 +40,7 @@ class BaselineSetting:
     scratch: Callable[[], Fitted] = field(repr=False)
     tokenizer: Any = field(default=None, repr=False)
     valid: Rows | None = field(default=None, repr=False)
+    vectors: Callable[[Sequence[str]], np.ndarray] | None = field(default=None, repr=False)
 
 
 class Baseline(Plugin):
@@ -51,6 +53,54 @@ class Baseline(Plugin):
     @abstractmethod
     def fit(self, rows: Rows, setting: BaselineSetting) -> Fitted:
         """Return the fitted baseline as a function from rows to answers."""
+
+
+def role_texts(example: Example, roles: Sequence[str]) -> list[tuple[int, str]]:
+    """Return each text of an example with the number of its role; a role may hold several, or none."""
+    found = []
+    for place, role in enumerate(roles):
+        value = example.fields.get(role)
+        found += [
+            (place, str(text)) for text in (value if isinstance(value, list | tuple) else [value]) if text is not None
+        ]
+    return found
+
+
+def compares(task: Any) -> bool:
+    """Tell whether a task's answers come from comparing texts: it embeds them, or ranks documents for a query."""
+    return bool(task.embeds or task.group is not None)
+
+
+def compared(rows: Rows, setting: BaselineSetting, vectors: Callable[[Sequence[str]], Any]) -> list[Answer]:
+    """Return the task's answers from vectors of length one of all texts (N, H), an array or a sparse matrix.
+
+    A task that embeds gets the vectors themselves, any other the cosine of each further text with the first one, as
+    its head would give it.
+    """
+    import numpy as np
+
+    task, space = setting.task, setting.space
+    roles = [role.name for role in task.roles if role.kind == "text"]
+    choices = task.catalogue(space)
+    last = [vectors(choices)] if choices else []
+    found = []
+    for chunk in rows.chunks(512):
+        given = [role_texts(example, roles) for example in chunk]
+        distinct = list(dict.fromkeys(text for texts in given for _, text in texts))
+        place_of = {text: place for place, text in enumerate(distinct)}
+        matrix = vectors(distinct)
+        for example, texts in zip(chunk, given, strict=True):
+            inputs = [Inputs(0, {}, 0, {"place": place, "text": text}) for place, text in texts]
+            pieces: list[Any] = [matrix[place_of[text]] for _, text in texts]
+            if not task.embeds:
+                first = pieces[0]
+                pieces = [
+                    np.array([one.multiply(first).sum() if hasattr(one, "multiply") else one @ first])
+                    for one in pieces[1:]
+                ]
+                inputs = inputs[1:]
+            found.append(task.decode(example, inputs, [*pieces, *last], space))
+    return found
 
 
 def label_numbers(rows: Rows, setting: BaselineSetting) -> np.ndarray:

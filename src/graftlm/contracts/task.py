@@ -62,6 +62,17 @@ class Metric:
     hits: Callable[[Grades], np.ndarray] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """What `prepare` may use: `embed(run, texts)` gives the vectors (N, H) of texts under the bundle of a run.
+
+    The bundle is refused with a UserError if its answers are no vectors of texts.
+    """
+
+    seed: int
+    embed: Callable[[str, Sequence[str]], np.ndarray]
+
+
 class Task(Plugin):
     """Facts and verbs of one kind of work."""
 
@@ -83,6 +94,18 @@ class Task(Plugin):
     in-batch negatives are; a batch then has `batch_size` examples, and a micro-batch is never cut through one."""
     writes_with: ClassVar[Literal["decoder", "encoder-decoder"] | None] = None
     """What a base must be made of, for tasks whose answers are written by the model; None: any base will do."""
+    embeds: ClassVar[bool] = False
+    """Whether the answer is the vector of a text itself: each text is read alone, the model has no head, its logits are
+    pooled vectors (B, H) of length one, `Inputs.keep["place"]` is the number of its role among the text roles, and
+    texts of roles beyond the required ones may be absent when answering."""
+    repeats: ClassVar[bool] = False
+    """Whether a batch holds the same text several times: a model that embeds then reads it once."""
+    across: ClassVar[bool] = False
+    """Whether its loss compares the examples of a batch with each other, so that it is no sum over examples."""
+    group: ClassVar[str | None] = None
+    """Role whose rows stay in one split, where splits are cut: the query of a ranking, say."""
+    splits_itself: ClassVar[bool] = False
+    """Whether `prepare` makes the validation and test rows out of the training rows."""
     metric: str | None = None
     """Name of the metric that decides (early stopping, best checkpoint, verdict); None: the first."""
 
@@ -100,6 +123,14 @@ class Task(Plugin):
         if self.metric is None:
             return self.metrics[0]
         return next(m for m in self.metrics if m.name == self.metric)
+
+    def prepare(self, splits: dict[str, Rows], setting: Preparing) -> dict[str, Rows]:
+        """Return the rows that the task works on, made of those that were read: grouped, mined, split by time.
+
+        Raises:
+            DataError: nothing can be made of the rows.
+        """
+        return splits
 
     def suits(self, card: Card) -> None:
         """Refuse a base that cannot do this task.
@@ -185,6 +216,10 @@ class Task(Plugin):
         """
         logits = model(**inputs).logits.float().cpu().numpy()
         return list(logits)
+
+    def catalogue(self, space: Space) -> Sequence[str]:
+        """Return the texts that every answer is chosen among; what the model gives for them comes last in `pieces`."""
+        return ()
 
     @abstractmethod
     def decode(self, example: Example, inputs: Sequence[Inputs], pieces: Sequence[np.ndarray], space: Space) -> Answer:

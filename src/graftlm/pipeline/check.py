@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.rows import Rows
+from graftlm.contracts.task import Preparing, Task
 from graftlm.pipeline.work import Checked
-from graftlm.recipe import Recipe
+from graftlm.recipe import Recipe, TrainSection
 
 if TYPE_CHECKING:
     from graftlm.contracts.backbone import Base
-    from graftlm.contracts.task import Task
+
+
+def prepared(dataset: Dataset, task: Task, section: TrainSection) -> Dataset:
+    """Return a data set as the task works on it, the number of its rows among the facts.
+
+    Raises:
+        DataError: the task can make nothing of the rows.
+    """
+    from graftlm.stages.applying import embedder
+
+    embed = embedder(precision=section.precision, device=section.device)
+    splits = task.prepare(dict(dataset.splits), Preparing(section.seed, embed))
+    if all(splits.get(name) is rows for name, rows in dataset.splits.items()) and len(splits) == len(dataset.splits):
+        return dataset
+    facts = {**dataset.facts, "prepared": {name: len(rows) for name, rows in splits.items()}}
+    return dataclasses.replace(dataset, splits=splits, facts=facts)
 
 
 def check(
@@ -32,7 +50,8 @@ def check(
     from graftlm.stages.language import check_language
 
     task = recipe.task
-    dataset = unknown.settle(reading.read(recipe.data, task, given, seed=recipe.train.seed), task, recipe.data.bad_rows)
+    found = unknown.settle(reading.read(recipe.data, task, given, seed=recipe.train.seed), task, recipe.data.bad_rows)
+    dataset = prepared(found, task, recipe.train)
     base = None
     if opened is not None:
         checking.raise_for([*dataset.findings, *task.check(dict(dataset.splits))])
@@ -52,11 +71,14 @@ def check(
             from graftlm.stages.training.encoding import CACHED_FROM
 
             def count() -> Any:
-                parts = (task.encode(chunk, tokenizer, longest) for chunk in rows.chunks())
-                return np.concatenate(
-                    [np.array([len(one) + one.truncated for one in part], dtype=np.int64) for part in parts]
-                    or [np.zeros(0, dtype=np.int64)]
-                )
+                found = np.zeros(len(rows), dtype=np.int64)  # of several inputs of a row, the longest
+                begin = 0
+                for chunk in rows.chunks():
+                    inputs = task.encode(chunk, tokenizer, longest)
+                    places = np.array([one.row for one in inputs], dtype=np.int64) + begin
+                    np.maximum.at(found, places, np.array([len(one) + one.truncated for one in inputs], dtype=np.int64))
+                    begin += len(chunk)
+                return found
 
             mark = tokens.tokenizer_mark(tokenizer) if len(rows) >= CACHED_FROM else None
             if mark is None:

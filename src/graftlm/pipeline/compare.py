@@ -11,6 +11,8 @@ from graftlm.core import registry
 from graftlm.pipeline.work import Work
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from graftlm.stages.evaluating import Contender, OwnMetric
     from graftlm.stages.training.features import Features
 
@@ -21,6 +23,7 @@ def compare_baselines(
     space: Space,
     features: Features,
     scratch: Callable[[], Callable[[Rows], Sequence[Answer]]],
+    vectors: Callable[[Sequence[str]], np.ndarray],
     own: Sequence[OwnMetric],
 ) -> dict[str, Contender]:
     """Fit and score each baseline on the validation and test rows."""
@@ -36,6 +39,7 @@ def compare_baselines(
         task, space, recipe.train.seed, features=features, probe=lambda: features.probe(rows), scratch=scratch,
         tokenizer=features.tokenizer,
         valid=splits.get("valid"),
+        vectors=vectors,
     )  # fmt: skip
     found = {}
     for baseline in chosen:

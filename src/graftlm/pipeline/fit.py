@@ -19,6 +19,8 @@ from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
 from graftlm.recipe import Recipe
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from graftlm.contracts.model import Model
     from graftlm.stages.evaluating import OwnMetric
     from graftlm.stages.training.fitting import Trained
@@ -84,8 +86,8 @@ def fit(
 
 def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
     from graftlm.contracts.pretrained import from_config
-    from graftlm.prediction import Predictor
-    from graftlm.stages.training.assembling import assemble
+    from graftlm.prediction import Predictor, embed
+    from graftlm.stages.training.assembling import assemble, embedding_model
     from graftlm.stages.training.encoding import hold
     from graftlm.stages.training.features import Features
     from graftlm.stages.training.fitting import Wanted
@@ -129,6 +131,10 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
             predictor.tune(held.inputs, held.examples)
         return lambda asked: predictor.answers(asked.examples())
 
+    def vectors(texts: Sequence[str]) -> np.ndarray:
+        bare = embedding_model(base, recipe.backbone)
+        return embed(bare, texts, limit=limit, precision=section.precision, device=section.device)
+
     sources, start = [], {}
     if recipe.remember.runs:
         work.stage("remember")
@@ -136,7 +142,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
         begun = assemble(base, recipe.backbone, task, space, seed=section.seed)
         check_start(sources, begun)
         start = begun.module.get_submodule(begun.base).state_dict()
-    contenders = compare_baselines(work, splits, space, features, scratch, own)
+    contenders = compare_baselines(work, splits, space, features, scratch, vectors, own)
     work.stage("train")
     options: dict[str, Any] = {
         "limit": limit, "probe": lambda: features.probe(rows), "watch": work.watch.progress

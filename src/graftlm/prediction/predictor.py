@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.model import Model
+from graftlm.contracts.texts import encode_texts
 from graftlm.contracts.values import Answer, Example, Inputs, Space
 from graftlm.core import environment
 from graftlm.core.errors import DataError
@@ -57,6 +58,7 @@ class Predictor:
 
         self.model, self.task, self.space, self.limit = model, task, space, limit
         self._tokenizing = threading.Lock()
+        self._catalogue: list[np.ndarray] | None = None
         first = next(model.module.parameters())
         self.device: torch.device = first.device if device is None else formats.device_for(device)
         self.dtype, self.reason = formats.choose(precision, self.device)
@@ -107,11 +109,14 @@ class Predictor:
         self, inputs: Sequence[Inputs], pieces: Sequence[np.ndarray], examples: Sequence[Example]
     ) -> list[Answer]:
         """Return the answer to each example from its inputs and what the model gave for each of them."""
+        beside = self.catalogue()
         of_row: list[list[int]] = [[] for _ in examples]
         for number, one in enumerate(inputs):
             of_row[one.row].append(number)
         return [
-            self.task.decode(example, [inputs[n] for n in numbers], [pieces[n] for n in numbers], self.space)
+            self.task.decode(
+                example, [inputs[n] for n in numbers], [*(pieces[n] for n in numbers), *beside], self.space
+            )
             for example, numbers in zip(examples, of_row, strict=True)
         ]
 
@@ -128,23 +133,79 @@ class Predictor:
 
     def pieces(self, inputs: Sequence[Inputs]) -> list[np.ndarray]:
         """Return what the task's `infer` gives for each of the inputs."""
-        import torch
+        return pieces(
+            self.module,
+            self.model.tokenizer,
+            inputs,
+            self.task.infer,
+            device=self.device,
+            batch_tokens=self.batch_tokens,
+        )
 
-        from graftlm.nn.packed import Packed
+    def catalogue(self) -> list[np.ndarray]:
+        """Return what the model gives for the task's catalogue as one array (C, ...), computed once; [] without one."""
+        if self._catalogue is None:
+            texts = self.task.catalogue(self.space)
+            found = [self.embed(texts)] if texts else []
+            self._catalogue = found
+        return self._catalogue
 
-        if not inputs:
-            return []
-        tokenizer = self.model.tokenizer
-        packed = Packed.of([one.features for one in inputs])
-        pad = tokenizer.pad_token_id
-        found: list[Any] = [None] * len(inputs)
-        with torch.inference_mode(), resting(self.module):
-            for rows in plan(packed.lengths, self.batch_tokens):
-                batch = packed.batch(rows, 0 if pad is None else pad, tokenizer.padding_side)  # type: ignore[arg-type]
-                moved = {name: tensor.to(self.device) for name, tensor in batch.items()}
-                for row, piece in zip(rows, self.task.infer(self.module, moved), strict=True):
-                    found[row] = piece
-        return found
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Return what the model gives for each text alone (N, ...)."""
+        import numpy as np
+
+        with self._tokenizing:
+            inputs = encode_texts(texts, None, self.model.tokenizer, self.limit)
+        return np.stack(self.pieces(inputs)) if inputs else np.zeros((0, self.model.card.width), np.float32)
+
+
+def embed(
+    model: Model, texts: Sequence[str], *, limit: int, precision: Precision = "auto", device: str | None = None
+) -> np.ndarray:
+    """Return the vectors (N, H) of texts under a model without a head."""
+    import numpy as np
+
+    from graftlm.nn import precision as formats
+
+    place = formats.device_for(device or "auto")
+    module = formats.converted(model.module, formats.choose(precision, place)[0], None, place)
+    inputs = encode_texts(texts, None, model.tokenizer, limit)
+    tokens = BATCH_TOKENS if place.type == "cpu" else ACCELERATOR_BATCH_TOKENS
+    found = pieces(module, model.tokenizer, inputs, logits, device=place, batch_tokens=tokens)
+    return np.stack(found) if found else np.zeros((0, model.card.width), np.float32)
+
+
+def logits(module: nn.Module, inputs: dict[str, Any]) -> list[np.ndarray]:
+    """Run a model on a padded batch; return its logits, or vectors, as float32."""
+    return list(module(**inputs).logits.float().cpu().numpy())
+
+
+def pieces(
+    module: nn.Module,
+    tokenizer: Any,
+    inputs: Sequence[Inputs],
+    infer: Callable[[nn.Module, dict[str, Any]], list[np.ndarray]],
+    *,
+    device: torch.device,
+    batch_tokens: int,
+) -> list[np.ndarray]:
+    """Return what `infer` gives for each of the inputs, in batches of similar length."""
+    import torch
+
+    from graftlm.nn.packed import Packed
+
+    if not inputs:
+        return []
+    packed = Packed.of([one.features for one in inputs])
+    pad = tokenizer.pad_token_id
+    found: list[Any] = [None] * len(inputs)
+    with torch.inference_mode(), resting(module):
+        for rows in plan(packed.lengths, batch_tokens):
+            batch = packed.batch(rows, 0 if pad is None else pad, tokenizer.padding_side)  # type: ignore[arg-type]
+            moved = {name: tensor.to(device) for name, tensor in batch.items()}
+            for row, piece in zip(rows, infer(module, moved), strict=True):
+                found[row] = piece
+    return found
 
 
 @contextlib.contextmanager

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from graftlm.bundle import Bundle, load
+from graftlm.bundle import Bundle, load, open_bundle
 from graftlm.contracts.values import Answer, Example
-from graftlm.core.errors import DataError
+from graftlm.core.errors import DataError, UserError
 from graftlm.prediction import Predictor
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def predictor_of(
@@ -31,19 +34,42 @@ def predictor_of(
     )
 
 
+def embedder(*, precision: Any = "auto", device: str = "auto") -> Callable[[str, Sequence[str]], np.ndarray]:
+    """Return a function of a run and texts that gives their vectors (N, H) under the run's bundle.
+
+    It raises a UserError where the answers of the bundle are no vectors of texts.
+    """
+    known: dict[str, Predictor] = {}
+
+    def embed(run: str, texts: Sequence[str]) -> np.ndarray:
+        if run not in known:
+            bundle = open_bundle(run)
+            if not bundle.embeds:
+                raise UserError(
+                    f"{run}: expected the bundle of a bi-encoder, whose answers are vectors of texts (of the "
+                    f"task similarity, say); got one of the task '{bundle.name}'."
+                )
+            known[run] = predictor_of(bundle, precision=precision, device=device)
+        return known[run].embed(texts)
+
+    return embed
+
+
 def as_trained(bundle: Bundle, examples: Sequence[Example]) -> list[Example]:
     """Return the examples with exactly the text roles that the model was trained to read.
 
-    A further text column, which the reader may have taken for a second text, is left out.
+    A further text column, which the reader may have taken for a second text, is left out. Where each text is read
+    alone, those that the task does not require may be absent.
 
     Raises:
         DataError: a role that the model needs has no column.
     """
-    wanted = bundle.roles
-    texts = {role.name for role in bundle.task().roles if role.kind == "text"}
+    wanted, task = bundle.roles, bundle.task()
+    texts = {role.name for role in task.roles if role.kind == "text"}
+    needed = [role.name for role in task.roles if role.name in wanted and (role.required or not task.embeds)]
     out = []
     for example in examples:
-        missing = [role for role in wanted if role not in example.fields]
+        missing = [role for role in needed if role not in example.fields]
         if missing:
             raise DataError(
                 f"{example.where or example.id}: expected columns for {' and '.join(wanted)}, which the model was "

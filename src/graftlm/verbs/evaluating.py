@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from graftlm.bundle import open_bundle
 from graftlm.contracts.reader import BadRows
+from graftlm.contracts.task import Preparing
 from graftlm.contracts.verdict import Scores
-from graftlm.stages.applying import as_trained, predictor_of
+from graftlm.stages.applying import as_trained, embedder, predictor_of
 from graftlm.stages.evaluating import own_metric, score
 from graftlm.stages.reading import read_rows
 
@@ -64,6 +65,8 @@ def evaluate(
     task, space = bundle.task(), bundle.space()
     own = [own_metric(path) for path in metrics]
     rows = read_rows(source, task, columns, need_target=True, bad_rows=bad_rows, name="evaluated")
+    prepared = task.prepare({"test": rows}, Preparing(seed, embedder(precision=precision, device=device)))
+    rows = prepared["test"]
     as_trained(bundle, rows.examples(0, 1))
     predictor = predictor_of(bundle, precision=precision, batch_tokens=batch_tokens, device=device)
     examples, answers = [], []

@@ -228,7 +228,7 @@ def _made(
         extras = {name: column.filter(keep) for name, column in extras.items()}
         made |= dict.fromkeys(found, "column")
         facts["made"] |= {name: {"by": "column", "column": split.column} for name in found}
-    shares = {"test": split.test, "valid": split.valid}
+    shares = {} if task.splits_itself else {"test": split.test, "valid": split.valid}
     # Both shares are of all training rows, so that the order of cutting does not change their sizes.
     total = len(tables["train"])
     for name, share in shares.items():
@@ -240,10 +240,10 @@ def _made(
         column = extras[str(split.group if by == "group" else split.time)] if by in ("group", "time") else None
         target = target_role(task)
         truth = tables["train"].column(target) if target in tables["train"].column_names else None
-        mask, how = cut(
-            by, wanted, seed, name, target=truth, column=column,
-            name=split.group if by == "group" else split.time, rows=rows,
-        )  # fmt: skip
+        source = split.group if by == "group" else split.time
+        if task.group is not None and by not in ("group", "time") and task.group in tables["train"].column_names:
+            by, column, source = "group", tables["train"].column(task.group), task.group
+        mask, how = cut(by, wanted, seed, name, target=truth, column=column, name=source, rows=rows)
         if not mask.any():
             continue
         extras = {key: values.filter(~mask) for key, values in extras.items()}

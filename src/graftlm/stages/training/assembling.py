@@ -23,18 +23,16 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
     """Build the model of a task on a base, its head drawn from `seed`.
 
     Raises:
-        UserError: the tokenizer has no padding token and none can stand in.
+        UserError: the tokenizer has no padding token and none can stand in, or a vector is asked of a native model.
     """
     import torch
 
     from graftlm.nn.pooled import PooledModel
 
-    tokenizer = base.tokenizer
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token is None:
-            raise UserError(f"The tokenizer of '{base.card.name}' has no padding token; batches cannot be made.")
-        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer = _with_padding(base)
     pooling = pooling_of(backbone, base) if task.pooled else None
+    if task.embeds:
+        return embedding_model(base, backbone, once=task.repeats)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if pooling is not None:
@@ -55,6 +53,33 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
     # the layer over the vocabulary of a model that writes is no head of the task: no probe solves it
     head = None if task.writes_with else _head(native)
     return Model(native, tokenizer, base.card, "native", place, head, task.auto_model)
+
+
+def embedding_model(base: Base, backbone: Backbone, *, once: bool = False) -> Model:
+    """Build the model whose answers are the vectors of texts, without a head; the mean where a base declares nothing.
+
+    Raises:
+        UserError: the tokenizer has no padding token, or the recipe asks for a native model.
+    """
+    import torch
+
+    from graftlm.nn.pooled import PooledModel
+
+    if backbone.pooling == "native":
+        raise UserError("Vectors of texts need a pooling: set backbone.pooling to mean, cls or max in place of native.")
+    tokenizer, pooling = _with_padding(base), pooling_of(backbone, base) or "mean"
+    encoder = base.build("AutoModel", **_without_pooler(base.config), dtype=torch.float32)
+    module = PooledModel(encoder, pooling, None, base.card.width, once=once)
+    return Model(module, tokenizer, base.card, "pooled", "encoder", None, "AutoModel")
+
+
+def _with_padding(base: Base) -> Any:
+    tokenizer = base.tokenizer
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise UserError(f"The tokenizer of '{base.card.name}' has no padding token; batches cannot be made.")
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 def _without_pooler(config: Any) -> dict[str, Any]:
