@@ -50,8 +50,8 @@ def check(
     from graftlm.stages.language import check_language
 
     task = recipe.task
-    found = unknown.settle(reading.read(recipe.data, task, given, seed=recipe.train.seed), task, recipe.data.bad_rows)
-    dataset = prepared(found, task, recipe.train)
+    dataset = reading.read(recipe.data, task, given, seed=recipe.train.seed)
+    dataset = prepared(unknown.settle(dataset, task, recipe.data.bad_rows), task, recipe.train)
     base = None
     if opened is not None:
         checking.raise_for([*dataset.findings, *task.check(dict(dataset.splits))])

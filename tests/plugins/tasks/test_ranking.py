@@ -160,21 +160,21 @@ def test_given_negatives_are_thinned_in_training_alone():
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
+    ("row", "reason"),
     [
-        ({"relevance": "-1"}, "train.csv:2: expected a relevance of 0 or more; got '-1'"),
-        ({"relevance": "good"}, "train.csv:2: expected a relevance of 0 or more; got 'good'"),
-        ({"query": " "}, "train.csv:2: expected a query; got an empty one"),
-        ({"document": ""}, "train.csv:2: expected a document; got an empty one (and 1 more rows)"),
+        ({}, None),
+        ({"relevance": None}, None),
+        ({"relevance": "-1"}, "expected a relevance of 0 or more; got '-1'"),
+        ({"relevance": "good"}, "expected a relevance of 0 or more; got 'good'"),
+        ({"query": " "}, "expected a query; got an empty one"),
+        ({"document": ""}, "expected a document; got an empty one"),
+        ({"document": ["a", "b"], "relevance": [1]}, "expected a relevance for each of 2 documents; got 1"),
     ],
 )
-def test_rows_that_cannot_be_used_are_named(row, message):
-    rows = [{**ROWS[0], **row}, *ROWS[1:]]
-    if "document" in row:
-        rows[1] = {**rows[1], "document": None}
-    with pytest.raises(DataError) as fault:
-        prepared(make(), rows)
-    assert str(fault.value).startswith(message)
+def test_rows_that_cannot_be_used_are_told(row, reason):
+    given = {**ROWS[0], **row}
+    target = given.pop("relevance")
+    assert make().fault(Example("0", given, target)) == reason
 
 
 def test_data_without_an_order_are_refused():

@@ -154,11 +154,6 @@ def test_the_data_choose_loss_and_metric(row, objective, metric):
             "learns from pairs that belong together",
         ),
         (
-            [{"text": "a", "text_pair": "b", "score": "1"}, {"text": "a", "text_pair": "b", "score": "much"}],
-            {},
-            "1 of 2 scores are no numbers (the first: 'much')",
-        ),
-        (
             [{"text": "a", "text_pair": "b", "score": "1"}, {"text": "a", "text_pair": "b", "score": "7"}],
             {"low": 0, "high": 5},
             "1 of 2 scores lie outside 0 to 5 (the first: '7')",
@@ -169,6 +164,12 @@ def test_the_data_choose_loss_and_metric(row, objective, metric):
 def test_rows_that_cannot_be_used_are_told_in_one_sentence(rows, fields, message):
     found = [f for f in make(**fields).check({"train": rows_of(rows)}) if f.level == "error"]
     assert [message in f.message for f in found] == [True], found
+
+
+@pytest.mark.parametrize(("score", "fault"), [("much", True), ("nan", True), ("3.5", False), (None, False)])
+def test_a_score_that_is_no_number_is_a_fault_of_its_row(score, fault):
+    found = make().fault(Example("0", {"text": "a", "text_pair": "b"}, score))
+    assert found == (f"expected a number as the score; got {score!r}" if fault else None)
 
 
 def test_the_scaling_of_scores_is_told():

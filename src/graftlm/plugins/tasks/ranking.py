@@ -75,6 +75,22 @@ class Ranking(Task):
     index: Index = "auto"
     """How the retriever's nearest vectors are found; auto: exactly up to 50,000 documents."""
 
+    def fault(self, example: Example) -> str | None:
+        """Return that a query or document is empty, or that a relevance is no number from 0 on, or None."""
+        documents = _documents(example)
+        grades = example.target if isinstance(example.target, list) else [example.target] * len(documents)
+        if not str(example.fields.get("query") or "").strip():
+            return "expected a query; got an empty one"
+        if not documents or not all(str(doc or "").strip() for doc in documents):
+            return "expected a document; got an empty one"
+        if len(grades) != len(documents):
+            return f"expected a relevance for each of {len(documents)} documents; got {len(grades)}"
+        for grade in grades:
+            value = number_of(grade)
+            if grade is not None and (value is None or value < 0):
+                return f"expected a relevance of 0 or more; got {grade!r}"
+        return None
+
     def prepare(self, splits: dict[str, Rows], setting: Preparing) -> dict[str, Rows]:
         """Gather the rows of a query; mine documents where the rows hold none that are not relevant."""
         gathered = {name: _gathered(rows) for name, rows in splits.items()}
@@ -288,23 +304,14 @@ class _Gathered:
 
 
 def _gathered(rows: Rows) -> _Gathered:
-    """Gather the rows of each query, in the order of their first ones; of a document that comes twice, the best grade.
-
-    Raises:
-        DataError: a query or document is empty, a relevance is no number or negative; the message names the place.
-    """
+    """Gather the rows of each query, in the order of their first ones; a document keeps its best grade."""
     place_of: dict[str, int] = {}
     known: list[dict[str, float]] = []
     ids, where = [], []
-    faults: list[str] = []
     for example in (example for chunk in rows.chunks() for example in chunk):
         query = str(example.fields.get("query") or "")
         documents = [str(doc or "") for doc in _documents(example)]
         grades = example.target if isinstance(example.target, list) else [example.target] * len(documents)
-        fault = _fault(query, documents, grades, rows.target)
-        if fault is not None:
-            faults.append(f"{example.where}: {fault}")
-            continue
         number = place_of.setdefault(query, len(place_of))
         if number == len(known):
             known.append({})
@@ -313,29 +320,10 @@ def _gathered(rows: Rows) -> _Gathered:
         for doc, grade in zip(documents, grades, strict=True):
             value = 1.0 if rows.target is None else number_of(grade) or 0.0
             known[number][doc] = max(value, known[number].get(doc, value))
-    if faults:
-        more = f" (and {len(faults) - 1} more rows)" if len(faults) > 1 else ""
-        raise DataError(f"{faults[0]}{more}. Mend these rows, or take them out.")
     grades_ = [list(one.values()) for one in known]
     flat = {grade for one in grades_ for grade in one}
     alike = len(flat) == 1 and min(flat, default=0.0) > 0
     return _Gathered(list(place_of), [list(one) for one in known], grades_, [[] for _ in known], ids, where, alike)
-
-
-def _fault(query: str, documents: Sequence[str], grades: Sequence[Any], target: str | None) -> str | None:
-    if not query.strip():
-        return "expected a query; got an empty one"
-    if not documents or not all(doc.strip() for doc in documents):
-        return "expected a document; got an empty one"
-    if len(grades) != len(documents):
-        return f"expected a relevance for each of {len(documents)} documents; got {len(grades)}"
-    if target is None:
-        return None
-    for grade in grades:
-        value = number_of(grade)
-        if value is None or value < 0:
-            return f"expected a relevance of 0 or more; got {grade!r}"
-    return None
 
 
 def _thinned(one: _Gathered, negatives: int, rng: np.random.Generator) -> _Gathered:

@@ -170,6 +170,12 @@ class Similarity(Task):
         guess = next((pair for pair in RANGES if pair[0] <= least and most <= pair[1]), (least, most))
         return (guess[0] if self.low is None else self.low), (guess[1] if self.high is None else self.high)
 
+    def fault(self, example: Example) -> str | None:
+        """Return that a score is no number, or None."""
+        if example.target is None or number_of(example.target) is not None:
+            return None
+        return f"expected a number as the score; got {example.target!r}"
+
     def check(self, splits: dict[str, Rows]) -> list[Finding]:
         """Return findings on what the rows hold: scores, pairs or triplets; scores that are none, or out of range."""
         found: list[Finding] = []
@@ -219,25 +225,16 @@ class Similarity(Task):
             if not rows.has("score"):
                 continue
             given = rows.column("score")
-            scores = [number_of(value) for value in given]
-            for code, bad, what in (
-                ("no_score", [n for n, x in enumerate(scores) if x is None], "are no numbers"),
-                (
-                    "score_out_of_range",
-                    [n for n, x in enumerate(scores) if x is not None and not low <= x <= high],
-                    f"lie outside {low:g} to {high:g}",
-                ),
-            ):
-                if bad:
-                    message = (
-                        f"{name}: {len(bad)} of {len(rows)} scores {what} (the first: {given[bad[0]]!r}). Mend them, "
-                        "or set task.low and task.high."
-                    )
-                    places = tuple(rows.where(n) for n in bad[:5])
-                    yield Finding("error", code, message, len(bad), places)
-        yield Finding(
-            "note", "score_range", f"Scores from {low:g} to {high:g} are scaled to 0 to 1 (task.low, task.high)."
-        )
+            bad = [n for n, value in enumerate(given) if (x := number_of(value)) is not None and not low <= x <= high]
+            if bad:
+                message = (
+                    f"{name}: {len(bad)} of {len(rows)} scores lie outside {low:g} to {high:g} (the first: "
+                    f"{given[bad[0]]!r}). Mend them, or set task.low and task.high."
+                )
+                places = tuple(rows.where(n) for n in bad[:5])
+                yield Finding("error", "score_out_of_range", message, len(bad), places)
+        message = f"Scores from {low:g} to {high:g} are scaled to 0 to 1 (task.low, task.high)."
+        yield Finding("note", "score_range", message)
 
     def space(self, rows: Rows) -> Space:
         """Return no labels: the answers are vectors."""
