@@ -1,0 +1,138 @@
+"""Every task on a public set with its default recipe: the figure, what to reach, the baselines, the speed.
+
+    python benchmarks/tasks.py --sets goemotions mrpc --seeds 0
+
+Results lie in results/tasks.json; sets that are not run again keep theirs. A set is a line of SETS: its task, what
+else its recipe says, and what to reach on the test split (the validation split where there is no test).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import harness
+import texts
+
+NAME = "tasks"
+
+
+@dataclass(frozen=True)
+class Set:
+    """One line: `files` where they are not DATA/{train,dev,test}.jsonl, `settings` what the recipe says beside."""
+
+    task: str
+    reach: dict[str, float] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    base: str = "minilm"
+    settings: dict[str, Any] = field(default_factory=dict)
+    data: str | None = None
+
+
+SCRATCH: dict[str, Any] = {"use": "scratch"}
+SETS = {
+    "goemotions": Set("multilabel", {"macro_f1": 0.45}),
+    "mrpc": Set("pair", {"f1": 0.85}),
+    "rte": Set("pair"),
+    "sick": Set("pair", {"accuracy": 0.86}),
+    "sick_relatedness": Set("regression", data="sick", settings={"data.columns": {"label": "score"}}),
+    "stsb_regression": Set("regression", data="stsb"),
+    "ocnli": Set("pair", settings={"backbone": SCRATCH}),
+    "afqmc": Set("pair", settings={"backbone": SCRATCH}),
+}
+
+
+def fit(
+    which: str, seed: int, baselines: str, model: str | None, rows: int | None, extra: list[str], runs: str | None
+) -> dict[str, Any]:
+    """Fit one set with its recipe; return the tree of metrics.json."""
+    import graftlm
+
+    one = SETS[which]
+    files = texts.data_set(one.data or which) if not one.files else dict(one.files)
+    settings = {**one.settings, **({"data.limit": rows} if rows else {})}
+    settings |= dict(part.split("=", 1) for part in extra)
+    with tempfile.TemporaryDirectory(prefix="graftlm-bench-") as folder:
+        run = graftlm.fit(
+            files["train"], valid=files.get("valid"), test=files.get("test"), task=one.task, seed=seed,
+            out=str(Path(runs or folder, f"{which}-{seed}")), settings=settings,
+            **({"base": model or one.base} if model or "backbone" not in one.settings else {}),
+            **({} if baselines == "auto" else {"baselines": baselines}),
+        )  # fmt: skip
+        return dict(run.metrics)
+
+
+def main() -> None:
+    """Run the sets, merge their results, print the table."""
+    parser = harness.options(__doc__)
+    parser.set_defaults(model=None)
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS), help="sets to run")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--baselines", default="auto", choices=["auto", "none"])
+    parser.add_argument("--runs", help="folder where the runs stay; default: they are thrown away")
+    parser.add_argument("--set", dest="extra", nargs="+", default=[], metavar="PATH=VALUE", help="try another recipe")
+    given = parser.parse_args()
+    path = given.out or harness.RESULTS / f"{NAME}.json"
+    for name in given.sets:
+        runs = []
+        for seed in given.seeds:
+            began = harness.machine(given.threads)
+            measured = harness.side(
+                __file__, "fit", threads=given.threads, which=name, seed=seed, baselines=given.baselines,
+                model=given.model, rows=given.rows, extra=given.extra, runs=given.runs,
+            )  # fmt: skip
+            runs.append({"seed": seed, "machine": began, **measured})
+            harness.say(f"{name}, seed {seed}: {_figures(measured)}")
+        trial = bool(given.rows or given.model or given.extra)
+        keep(path, name, {"recipe": asdict(SETS[name]), "trial": trial, "extra": given.extra, "runs": runs})
+    print(table(json.loads(path.read_text(encoding="utf-8"))), end="")
+
+
+def keep(path: Path, name: str, result: dict[str, Any]) -> None:
+    """Put the result of one set among those that there are; its own earlier one is replaced."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"name": NAME, "sets": {}}
+    kept["sets"][name] = result
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(kept, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _split(metrics: dict[str, Any]) -> str:
+    return "test" if "test" in metrics["metrics"] else "valid"
+
+
+def _figures(metrics: dict[str, Any]) -> str:
+    found = metrics["metrics"][_split(metrics)]
+    return ", ".join(f"{name} {score['value']:.4f}" for name, score in found.items())
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the table of all sets as Markdown: means over seeds, baselines by the same figure."""
+    heads = ("set", "task", "split", "figure", "value", "reach", "baselines", "examples/s")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name, result in sorted(results["sets"].items()):
+        runs, recipe = result["runs"], result["recipe"]
+        split, primary = _split(runs[0]), runs[0]["primary"]["name"]
+        for figure in dict.fromkeys([*recipe["reach"], primary]):
+            value = harness.mean([run["metrics"][split][figure]["value"] for run in runs])
+            reach = recipe["reach"].get(figure)
+            hit = "" if reach is None else f"{reach} ({'yes' if value >= reach else 'no'})"
+            others = {
+                other: harness.mean([run["baselines"][other][split][figure]["value"] for run in runs])
+                for other, scores in runs[0]["baselines"].items()
+                if figure in scores[split]
+            }
+            shown = ", ".join(f"{other} {one:.4f}" for other, one in others.items())
+            speed = harness.mean([run["timing"]["examples_per_second"] or 0.0 for run in runs])
+            mark = " (trial)" if result["trial"] else ""
+            cells = [name + mark, recipe["task"], split, figure, f"{value:.4f}", hit, shown, f"{speed:.0f}"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    harness.start({"fit": fit}, main)
