@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.backbone import Base
 from graftlm.contracts.model import Model
-from graftlm.contracts.rows import Rows
-from graftlm.contracts.values import Batch, Space
+from graftlm.contracts.values import Batch, Example, Space
 from graftlm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,17 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """An earlier run: its model in eval mode, its task, its training rows, the longest input in tokens.
+    """An earlier run: its model in eval mode, its task, the longest input in tokens, how many training rows it had.
 
-    `states()` gives the tensors that its methods and losses kept in the checkpoint of its best step, by name.
+    `examples(count, seed)` gives so many of its training rows, always the same for a seed; `left()` the tensors that
+    its methods left for later runs, by `method/name`.
     """
 
     model: Model
     task: Any
     space: Space
-    rows: Rows
     limit: int
-    states: Callable[[], Mapping[str, Tensor]] = field(default=dict, repr=False)
+    rows: int = 0
+    examples: Callable[[int, int], list[Example]] = field(default=lambda count, seed: [], repr=False)
+    left: Callable[[], Mapping[str, Tensor]] = field(default=dict, repr=False)
 
 
 def no_run(run: str) -> Earlier:

@@ -13,6 +13,7 @@ from graftlm.core import environment, files, hashing, log
 from graftlm.core.errors import GateMissed, Interrupted
 from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
+from graftlm.pipeline.earlier import open_earlier
 from graftlm.pipeline.finish import finish
 from graftlm.pipeline.remember import check_start, open_sources, remember
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
@@ -145,7 +146,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
     contenders = compare_baselines(work, splits, space, features, scratch, vectors, own)
     work.stage("train")
     options: dict[str, Any] = {
-        "limit": limit, "probe": lambda: features.probe(rows), "watch": work.watch.progress
+        "limit": limit, "probe": lambda: features.probe(rows), "watch": work.watch.progress, "earlier": open_earlier,
     }  # fmt: skip
     trained: Trained = train(
         wanted, base, space, rows, judge=judge if held else None, folder=work.folder, resume=work.resume,

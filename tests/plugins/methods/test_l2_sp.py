@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 
 from graftlm.contracts.method import Adaptation
@@ -44,7 +46,7 @@ def test_what_was_set_anew_has_no_pretrained_value(prepare):
     from graftlm.nn.kept import anchors
 
     made = prepare("tiny")
-    start = __import__("copy").deepcopy(made.model.module)
+    start = copy.deepcopy(made.model.module)
     block = made.model.module.get_submodule(made.model.blocks[1])
     with torch.no_grad():
         for parameter in block.parameters():

@@ -1,0 +1,62 @@
+"""Opening the earlier runs that methods and losses name: their models, their rows, and what they left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graftlm.contracts.ground import Earlier
+from graftlm.contracts.values import Example
+from graftlm.core import seeds
+from graftlm.core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LEFT = "left.safetensors"
+"""File of a run folder with the tensors that its methods left for later runs."""
+
+
+def open_earlier(run: str) -> Earlier:
+    """Open a run folder: the bundle at once, its training rows and what it left when they are asked for.
+
+    Raises:
+        BundleError: the bundle is damaged, or there is none.
+        UserError: the folder is no run, or its rows are not to be found any more.
+    """
+    from graftlm import bundle, recipe
+    from graftlm.stages import reading
+    from graftlm.stages.applying import as_trained
+
+    opened, path = bundle.open_bundle(run), Path(run) / "recipe.yaml"
+    if not path.is_file():
+        raise UserError(
+            f"Expected the folder of a run, with the recipe that names its rows; '{run}' holds no recipe.yaml."
+        )
+    old = recipe.build(recipe.read(path))
+    rows = reading.read(old.data, old.task, None, seed=old.train.seed).splits["train"]
+
+    def examples(count: int, seed: int) -> list[Example]:
+        order = seeds.generator(seed, "earlier").permutation(len(rows))[:count]
+        return as_trained(opened, rows.take(sorted(order.tolist())).examples())
+
+    # fp32 on the processor: training moves it where it belongs
+    model = bundle.load(opened, precision="fp32", device="cpu")
+    return Earlier(
+        model, opened.task(), opened.space(), opened.max_length, len(rows), examples, lambda: left(Path(run))
+    )
+
+
+def left(run: Path) -> Mapping[str, Tensor]:
+    """Return the tensors that the methods of a run left, by `method/name`; none where it left nothing."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = run / LEFT
+    if not path.is_file():
+        return {}
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as fault:
+        raise UserError(f"'{path}' cannot be read: {fault}. Train that run again.") from None

@@ -1,0 +1,53 @@
+"""LwF against torch's divergence at a temperature, and against cosines."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.distributions import Categorical, kl_divergence
+
+from graftlm.core import registry
+
+
+@pytest.mark.parametrize("backbone", ["tiny", {"use": "tiny", "pooling": "native"}])
+def test_with_an_earlier_run_its_head_answers_on_both_encoders(ground, moved, look_at, backbone):
+    made = ground(backbone)
+    loss = registry.make("loss", {"use": "lwf", "run": "runs/a", "temperature": 3.0})
+    state = loss.prepare(made.ground)
+    look = look_at(made, state)
+    assert loss(look).item() == pytest.approx(0.0, abs=1e-6)
+    moved(made)
+    found = loss(look_at(made, state))
+    old = made.earlier.model
+    inputs = look.batch.inputs
+    before = old.module(**inputs).logits.detach()
+    body = {n: t.clone() for n, t in made.model.module.get_submodule(made.model.base).state_dict().items()}
+    old.module.get_submodule(old.base).load_state_dict(body)  # the old model with the new encoder's weights
+    after = old.module(**inputs).logits.detach()
+    one, two = Categorical(logits=before / 3), Categorical(logits=after / 3)
+    torch.testing.assert_close(found.detach(), 9 * kl_divergence(one, two).mean(), atol=1e-5, rtol=1e-4)
+    made.model.module.zero_grad()
+    found.backward()
+    assert made.model.module.get_parameter(f"{made.model.base}.encoder.layer.0.output.dense.weight").grad.any()
+    assert not state.state_dict()
+    assert not list(state.parameters())
+
+
+@pytest.mark.parametrize("backbone", ["tiny", {"use": "tiny", "pooling": "native"}])
+def test_without_a_run_it_is_one_minus_the_cosine_of_the_vectors(ground, moved, look_at, backbone):
+    made = ground(backbone)
+    loss = registry.make("loss", "lwf")
+    state = loss.prepare(made.ground)
+    look = look_at(made, state)
+    mask = look.batch.inputs["attention_mask"].unsqueeze(-1)
+
+    def vectors():
+        with torch.no_grad():
+            states = made.model.module.get_submodule(made.model.base)(**look.batch.inputs).last_hidden_state
+        mean = (states * mask).sum(1) / mask.sum(1)
+        return mean / mean.norm(dim=1, keepdim=True)
+
+    before = vectors()
+    moved(made)
+    expected = 1 - (before * vectors()).sum(1).mean()
+    torch.testing.assert_close(loss(look_at(made, state)).detach(), expected, atol=1e-6, rtol=1e-5)

@@ -1,0 +1,73 @@
+"""Losses and methods that name an earlier run, through whole fits."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from tests.test_pipeline import QUICK, rows
+
+from graftlm import bundle
+from graftlm.core.errors import UserError
+from graftlm.nn.packed import Packed
+from graftlm.pipeline.earlier import open_earlier
+from graftlm.verbs.fitting import fit
+
+
+def write(path, made):
+    path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("earlier")
+
+
+@pytest.fixture(scope="module")
+def first(place):
+    return fit(write(place / "a.jsonl", rows(60, 1)), out=str(place / "first"), **QUICK)
+
+
+def test_an_earlier_run_gives_its_model_its_task_and_its_rows(first):
+    found = open_earlier(str(first.folder))
+    assert found.rows == 54  # a tenth was cut off for validation
+    examples = found.examples(10, 0)
+    assert len(examples) == 10
+    assert [e.id for e in examples] == [e.id for e in found.examples(10, 0)]
+    assert {e.target for e in found.examples(100, 0)} == set(found.space.labels)
+    assert found.left() == {}
+
+
+def test_what_is_no_run_is_told(first):
+    with pytest.raises(UserError, match=r"no recipe\.yaml"):
+        open_earlier(str(first.bundle))
+
+
+# without validation rows the last weights count, not the best: which these are is chance on so few rows
+LAST = {"evaluate.resamples": 100, "data.split.valid": 0}
+
+
+def drift(first, second):
+    """Return how far the first run's answers to its own rows moved, its head on the second run's encoder."""
+    found = open_earlier(str(first.folder))
+    old, new = found.model, bundle.load(bundle.open_bundle(second.bundle), precision="fp32", device="cpu")
+    inputs = found.task.encode(found.examples(54, 0), old.tokenizer, found.limit)
+    batch = Packed.of([one.features for one in inputs]).batch(list(range(len(inputs))), old.tokenizer.pad_token_id)
+    with torch.no_grad():
+        before = old.module(**batch).logits.log_softmax(-1)
+        old.module.get_submodule(old.base).load_state_dict(new.module.get_submodule(new.base).state_dict())
+        after = old.module(**batch).logits.log_softmax(-1)
+    return float(torch.nn.functional.kl_div(after, before, reduction="batchmean", log_target=True))
+
+
+@pytest.mark.parametrize(("loss", "strength"), [("ewc", 100.0), ("lwf", 3.0)])
+def test_a_fit_from_its_bundle_holds_what_it_knew(first, place, loss, strength):
+    other = {"card": "noun", "money": "verb", "trip": "noun"}
+    train = write(place / "b.jsonl", [{**row, "label": other[row["label"]]} for row in rows(60, 3)])
+    told = {}
+    for name, losses in (("plain", []), (loss, [{"use": loss, "run": str(first.folder), "strength": strength}])):
+        given = {**QUICK, "base": str(first.bundle), "baselines": "none", "rate": 2e-3, "epochs": 8, "settings": LAST}
+        told[name] = drift(first, fit(train, out=str(place / f"{loss}_{name}"), loss=losses, **given))
+    assert told[loss] < 0.5 * told["plain"]
