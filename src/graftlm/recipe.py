@@ -124,6 +124,9 @@ class TrainSection(Section):
     """Arithmetic of the forward pass; auto looks at the processor."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train."""
+    processes: int = Field(1, ge=1, le=4096)
+    """Processes on this machine that share each batch, one for each GPU; under torchrun or accelerate launch their
+    number counts. Not part of a recipe's fingerprint: a run may go on with another number."""
     seed: int = Field(0, ge=0)
     """Root of every stream of random numbers."""
     budget: Seconds | None = Field(None, gt=0)
@@ -138,6 +141,10 @@ class TrainSection(Section):
     """After choosing on the validation rows, train once more on training and validation rows together."""
     trackers: list[str] = Field(default_factory=list)
     """Accelerate's trackers by name: tensorboard, wandb, mlflow."""
+
+
+HOW = ("processes",)
+"""Keys of `train` that change how the work is done, not what comes of it."""
 
 
 class EvaluateSection(Section):
@@ -200,9 +207,10 @@ class Recipe(Section):
         return yaml.safe_dump(self.as_json(), allow_unicode=True, sort_keys=False)
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of everything that changes the result (not `out`, nor the report's language)."""
+        """Return the SHA-256 of everything that changes the result (not `out`, the language, or who does it)."""
         tree = {k: v for k, v in self.as_json().items() if k != "out"}
         tree["evaluate"] = {k: v for k, v in tree["evaluate"].items() if k != "language"}
+        tree["train"] = {k: v for k, v in tree["train"].items() if k not in HOW}
         return hashing.of_value(tree)
 
     def changed(self) -> dict[str, Any]:

@@ -296,13 +296,12 @@ class Run:
 
         `judge(model)` says at each evaluation, every two steps, whether these are the best weights so far.
         """
-        from accelerate import Accelerator
-
         from graftlm.contracts.values import Score
         from graftlm.recipe import TrainSection
         from graftlm.stages.training.job import Job
         from graftlm.stages.training.loop import train
         from graftlm.stages.training.planning import Plan
+        from graftlm.stages.training.processes import Alone
 
         start = None
         if any(each.wants_start for each in (*self.methods, *self.losses)):
@@ -320,7 +319,7 @@ class Run:
         )  # fmt: skip
         section = TrainSection(batch_size=4, precision=precision, device="cpu", optimizer=self.setting.optimizer)
         losses = []
-        for progress in train(job, section, Accelerator(cpu=True), resume):
+        for progress in train(job, section, Alone(), resume):
             losses.append(progress.loss)
             if progress.best:
                 best.append({name: tensor.clone() for name, tensor in progress.snapshot()["tensors"].items()})

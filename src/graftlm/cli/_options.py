@@ -26,6 +26,7 @@ TRAINING = (
     click.option("--out", help="Folder of the run; must be new or empty. Default: a new one under runs/."),
     click.option("--seed", type=int, help="Root of every stream of random numbers. Default: 0."),
     click.option("--device", help="auto, cpu, cuda or mps. Default: auto."),
+    click.option("--processes", type=int, help="Processes that share each batch, one for each GPU. Default: 1."),
     click.option("--budget", metavar="TIME", help="Time for training, such as 90s or 10m; the schedule ends there."),
     click.option("--baselines", multiple=True, help="A baseline beside the usual ones, such as scratch; or none."),
     click.option("--metric", "metrics", multiple=True, metavar="MODULE:FUNCTION", help="A metric of your own."),

@@ -20,8 +20,9 @@ def command(as_json: bool, **arguments: Any) -> None:
     """
     from graftlm.cli._watch import Screen
     from graftlm.cli.fit import finish
+    from graftlm.core import processes
     from graftlm.verbs.demonstrating import demo
 
-    with Screen() as screen:
+    with Screen(quiet=processes.follows()) as screen:
         run = demo(watch=screen, **given(arguments))
     finish(run, as_json)

@@ -26,16 +26,22 @@ def command(data: str, as_json: bool, **arguments: Any) -> None:
       graft fit recipe.yaml --set train.epochs=3
     """
     from graftlm.cli._watch import Screen
+    from graftlm.core import processes
     from graftlm.verbs.fitting import fit
 
-    with Screen() as screen:
+    with Screen(quiet=processes.follows()) as screen:
         run = fit(data, watch=screen, **given(arguments))
     finish(run, as_json)
 
 
 def finish(run: Any, as_json: bool) -> None:
-    """Print the end of a run."""
+    """Print the end of a run, once where several processes have made it."""
     import json
+
+    from graftlm.core import processes
+
+    if processes.follows():
+        return
 
     if as_json:
         click.echo(json.dumps(run.metrics, ensure_ascii=False, indent=2))

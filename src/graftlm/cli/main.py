@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from graftlm import __version__
+from graftlm.core import processes
 from graftlm.core.errors import GraftError, near
 
 FOLDER = Path(__file__).parent
@@ -130,7 +131,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _say(state, "Stopped.", 130)
     except GraftError as fault:
-        return _say(state, f"Error: {fault}", fault.exit_code)
+        return fault.exit_code if fault.told and not state.debug else _say(state, f"Error: {fault}", fault.exit_code)
     except Exception as fault:
         return _say(
             state,
@@ -143,7 +144,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _say(state: State, message: str, code: int) -> int:
     if state.debug:
         click.echo(traceback.format_exc(), err=True)
-    click.echo(message, err=True)
+    click.echo(f"process {rank}: {message}" if (rank := processes.place().rank) else message, err=True)
     return code
 
 

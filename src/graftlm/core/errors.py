@@ -7,9 +7,13 @@ from collections.abc import Iterable, Sequence
 
 
 class GraftError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base of everything that this package raises on purpose.
+
+    `told` says that another process, the one that prints, has been told.
+    """
 
     exit_code = 1
+    told = False
 
     def __init__(self, *parts: object) -> None:
         super().__init__(*(printable(part) if isinstance(part, str) else part for part in parts))

@@ -1,7 +1,8 @@
 """The pipeline: wires the stages of a run. The only place that knows them all."""
 
 from graftlm.pipeline.check import check
+from graftlm.pipeline.crew import follow
 from graftlm.pipeline.fit import fit
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher
 
-__all__ = ["Checked", "Nobody", "Run", "Watcher", "check", "fit"]
+__all__ = ["Checked", "Nobody", "Run", "Watcher", "check", "fit", "follow"]

@@ -13,6 +13,7 @@ from graftlm.core import environment, files, hashing, log
 from graftlm.core.errors import GateMissed, Interrupted
 from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
+from graftlm.pipeline.crew import Crew, fresh_base, gathered
 from graftlm.pipeline.earlier import open_earlier
 from graftlm.pipeline.finish import finish
 from graftlm.pipeline.remember import check_start, open_sources, remember
@@ -45,17 +46,32 @@ def fit(
         Interrupted: the user stopped the run; it can be resumed.
         GateMissed: the run is done, but `evaluate.require_gain` was not met.
     """
+    environment.settle()
+    with gathered(recipe) as (crew, runs):
+        return _lead(recipe, given, crew, runs, resume=resume, watch=watch or Nobody(), own_metrics=own_metrics)
+
+
+def _lead(
+    recipe: Recipe,
+    given: Mapping[str, Any] | None,
+    crew: Crew,
+    runs: list[Run],
+    *,
+    resume: bool,
+    watch: Watcher,
+    own_metrics: Sequence[Callable[..., float]],
+) -> Run:
+    """Do what one process does: all but its share of the training, of which `crew` sees to the rest."""
     from graftlm.stages import checking, run_folder
     from graftlm.stages.evaluating import own_metric
     from graftlm.stages.training.stopping import terminable
 
-    environment.settle()
     named: list[Any] = [*recipe.evaluate.metrics, *own_metrics]
     own = [own_metric(metric) for metric in named]
     folder = run_folder.examine(recipe, resume=resume)
-    work = Work(recipe, folder, watch or Nobody(), resume)
+    work = Work(recipe, folder, watch, resume)
     work.stage("read")
-    checked = check(recipe, given, opened=recipe.backbone.open_on)
+    checked = check(recipe, given, opened=crew.open_on)
     checking.raise_for(checked.findings)
     run_folder.same_data(folder, checked.dataset.fingerprints())
     # made only now, so that a wrong path or a fault in the data leaves no folder in the way of the next try
@@ -72,7 +88,8 @@ def fit(
                     log.warn(finding.message)
             if checked.task is not None:
                 work.recipe = recipe.model_copy(update={"task": checked.task})
-            run = _fit(work, checked, own)
+            run = _fit(work, checked, own, crew)
+            runs.append(run)
     except (Interrupted, KeyboardInterrupt) as stop:
         said = str(stop) or "Stopped."
         raise Interrupted(f"{said} Go on with the same command and: --out {folder} --resume") from None
@@ -85,20 +102,19 @@ def fit(
     return run
 
 
-def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
-    from graftlm.contracts.pretrained import from_config
+def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew) -> Run:
     from graftlm.prediction import Predictor, embed
     from graftlm.stages.training.assembling import assemble, embedding_model
     from graftlm.stages.training.encoding import hold
     from graftlm.stages.training.features import Features
     from graftlm.stages.training.fitting import Wanted
-    from graftlm.stages.training.fitting import fit as train
     from graftlm.stages.training.refitting import joined
 
     recipe, task, splits = work.recipe, work.recipe.task, checked.dataset.splits
     section, rows, valid = recipe.train, splits["train"], splits.get("valid")
     base = checked.base or recipe.backbone.open()
     limit = checked.limit or base.card.limit
+    crew.start(len(rows))
     work.stage("load")
     space = task.space(rows)
     wanted = Wanted(section, recipe.backbone, task, recipe.methods, recipe.losses, recipe.augmentations)
@@ -118,13 +134,11 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
     mark = hashing.of_value([recipe.fingerprint(), checked.dataset.fingerprints()])
 
     def scratch() -> Callable[[Rows], Sequence[Answer]]:
-        card = base.card
-        facts: dict[str, Any] = {"pooling": card.pooling, "languages": card.languages}
-        fresh = from_config(base.config, base.tokenizer, name=f"random {card.name}", seed=section.seed, **facts)
+        fresh = fresh_base(base, section.seed)
         # every parameter trains: the recipe's default method, whatever the run itself uses
         other = dataclasses.replace(wanted, methods=Recipe().methods, losses=(), augmentations=())
-        trained = train(
-            other, fresh, space, rows, limit=limit, probe=lambda: None, judge=judge if held else None,
+        trained = crew.train(
+            other, fresh, space, rows, fresh=True, limit=limit, probe=lambda: None, judge=judge if held else None,
             folder=work.folder / "scratch", resume=work.resume, fingerprint=mark, watch=work.watch.progress,
         )  # fmt: skip
         predictor = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
@@ -148,7 +162,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
     options: dict[str, Any] = {
         "limit": limit, "probe": lambda: features.probe(rows), "watch": work.watch.progress, "earlier": open_earlier,
     }  # fmt: skip
-    trained: Trained = train(
+    trained: Trained = crew.train(
         wanted, base, space, rows, judge=judge if held else None, folder=work.folder, resume=work.resume,
         fingerprint=mark, **options,
     )  # fmt: skip
@@ -163,7 +177,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric]) -> Run:
             known["valid"] = answers
     if refit and valid is not None:
         work.stage("refit")
-        again = train(wanted, base, space, joined(rows, valid, task, space), epochs=trained.epochs, **options)
+        again = crew.train(wanted, base, space, joined(rows, valid, task, space), epochs=trained.epochs, **options)
         trained = dataclasses.replace(again, history=trained.history)
     remembered = None
     if sources:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from graftlm.core import files, log
 from graftlm.core.errors import UserError, listing
-from graftlm.recipe import Recipe
+from graftlm.recipe import HOW, Recipe
 
 RECIPE, FINGERPRINT, METRICS, DATA = "recipe.yaml", ".fingerprint", "metrics.json", "data.json"
 LOCK = ".lock"
@@ -142,4 +142,5 @@ def _changes(path: Path, recipe: Recipe) -> list[str]:
         return {path: json.dumps(tree, sort_keys=True, default=str)}
 
     old, new = flat(before, ""), flat(recipe.as_json(), "")
-    return sorted(key for key in {*old, *new} if old.get(key) != new.get(key) and key != "out")
+    free = ("out", *(f"train.{key}" for key in HOW))
+    return sorted(key for key in {*old, *new} if old.get(key) != new.get(key) and key not in free)

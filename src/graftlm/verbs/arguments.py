@@ -20,6 +20,7 @@ PLACES = {
     "out": "out",
     "seed": "train.seed",
     "device": "train.device",
+    "processes": "train.processes",
     "precision": "train.precision",
     "budget": "train.budget",
     "epochs": "train.epochs",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graftlm import pipeline
+from graftlm.core import environment, processes
 from graftlm.pipeline import Run, Watcher
 from graftlm.verbs.arguments import recipe_of
 
@@ -30,6 +31,9 @@ def fit(
     Raises:
         UserError: what was given cannot be used; the message says what was expected and what to do.
     """
+    if processes.follows():
+        environment.settle()
+        return pipeline.follow()
     named = tuple(metric for metric in metrics if isinstance(metric, str))
     own = [metric for metric in metrics if not isinstance(metric, str)]
     recipe, given = recipe_of(data, metrics=named, **arguments)

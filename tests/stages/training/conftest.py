@@ -44,7 +44,7 @@ class Setup:
     """A job on a random model: `backbone` as in a recipe, everything else set in the call of `job` or `train`."""
 
     def __init__(self, backbone: Any = "tiny", count: int = 15, *, dropout: float | None = None, seed: int = 0) -> None:
-        from accelerate import Accelerator
+        from graftlm.stages.training.processes import Alone
 
         self.rows = rows(count)
         self.task = registry.make("task", "classification")
@@ -55,7 +55,7 @@ class Setup:
             set_dropout(self.base.config, dropout)
         self.model = assemble(self.base, self.backbone, self.task, self.space, seed=seed)
         self.data = encode(self.rows, self.task, self.model.tokenizer, self.space, self.base.card.limit)
-        self.accelerator = Accelerator(cpu=True)
+        self.accelerator = Alone()
 
     def section(self, **changes: Any) -> TrainSection:
         """Return how to train: fp32 on the processor, batches of four."""

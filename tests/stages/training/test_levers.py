@@ -13,7 +13,7 @@ from graftlm.contracts.values import Score
 from graftlm.core.errors import UserError
 from graftlm.nn.dropout import TapeDropout
 from graftlm.nn.vocabulary import WorkingEmbedding
-from graftlm.stages.training.levers import Levers
+from graftlm.stages.training.levers import Levers, pull
 from graftlm.stages.training.loop import Loop
 
 TABLE = "encoder.embeddings.word_embeddings"
@@ -165,7 +165,7 @@ def test_long_texts_keep_the_models_own_attention(setup):
     loop.job, loop.section, loop.levers = made.job(), made.section(fast_dropout=True), Levers(made.model, 0)
     loop.module, loop.device, loop.needs, loop.pad = made.model.module, torch.device("cpu"), set(), 0
     loop.lengths = np.diff(made.data.packed.offsets)
-    loop._pull_levers()
+    pull(loop)
     assert made.model.module.config._attn_implementation == "sdpa"
     loop.levers.release()
 

@@ -25,10 +25,11 @@ from graftlm.nn import precision as formats
 from graftlm.recipe import TrainSection
 from graftlm.stages.training.assembling import assemble
 from graftlm.stages.training.checkpoints import Checkpoints
-from graftlm.stages.training.encoding import encode
+from graftlm.stages.training.encoding import CACHED_FROM, Encoded, encode
 from graftlm.stages.training.job import Job
 from graftlm.stages.training.loop import train
 from graftlm.stages.training.planning import plan
+from graftlm.stages.training.processes import Alone
 from graftlm.stages.training.snapshots import seed_generators
 from graftlm.stages.training.stopping import listening
 
@@ -75,11 +76,13 @@ def fit(
     epochs: float | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     earlier: Callable[[str], Earlier] = no_run,
+    group: Alone | None = None,
 ) -> Trained:
     """Train a model of the wanted kind on rows; the best weights by `judge` are in it at the end.
 
     With a folder, checkpoints are kept in `folder/checkpoints` and metrics go to the trackers. `earlier(run)` opens
-    the run that a method or a loss names.
+    the run that a method or a loss names. With a `group`, other processes call this with the same arguments, but for
+    probe, judge, folder and resume, which are the first one's.
 
     Raises:
         RecipeError: methods or losses refuse to work here, all reasons together.
@@ -88,9 +91,10 @@ def fit(
     section, task = wanted.section, wanted.task
     if epochs is not None:
         section = section.model_copy(update={"epochs": epochs, "budget": None})
+    group = group or Alone(formats.device_for(section.device))
     model = assemble(base, wanted.backbone, task, space, seed=section.seed)
     rows = _expanded(rows, wanted, section.seed)
-    data = encode(rows, task, model.tokenizer, space, limit)
+    data = _encoded(rows, wanted, model, space, limit, group)
     chosen = plan(section, section.optimizer, sequences=data.units, width=base.card.width)
     setting = Setting(
         task=task,
@@ -102,7 +106,7 @@ def fit(
         augmented=bool(wanted.augmentations),
         methods=tuple(method.name() for method in wanted.methods),
         losses=tuple(loss.name() for loss in wanted.losses),
-        probe=probe,
+        probe=lambda: _shared(group, probe),
     )
     refuse(model, wanted, setting)
     start = None
@@ -121,7 +125,7 @@ def fit(
     for reason in chosen.reasons:
         log.note(reason)
     store = Checkpoints(folder / "checkpoints", section.keep) if folder else None
-    accelerator = _accelerator(section, folder)
+    trackers = _trackers(section, folder)
     newest = None
     if store is not None and resume:
         newest = store.newest()
@@ -139,7 +143,7 @@ def fit(
             log.warn(f"{fault} The weights of the last step are kept instead of those of step {step}, the best.")
             return None
 
-    with listening() as stop:
+    with listening(group.world > 1) as stop:
         job = Job(
             model, task, space, data, chosen, adaptations, wanted.losses,
             augmented=bool(wanted.augmentations),
@@ -161,9 +165,10 @@ def fit(
                 )
             log.note(f"resumed at step {newest}")
             _recall(trained, snapshot["facts"])
-        for progress in train(job, section, accelerator, snapshot):
+        for progress in train(job, section, group, group.spread(snapshot)):
             _note(trained, progress)
-            accelerator.log(_figures(progress), step=progress.step)
+            if trackers is not None:
+                trackers.log(_figures(progress), step=progress.step)
             stopping = stop()  # asked once: a signal that comes while saving is for the next step, after a checkpoint
             due = progress.score is not None or stopping or time.monotonic() - saved > section.save_every
             if store is not None and due and not (progress.last and progress.score is None):
@@ -178,7 +183,8 @@ def fit(
             watch(progress)
             if stopping and not progress.last:
                 raise Interrupted(f"Stopped by {stop.asked} at step {progress.step} of {progress.steps}.")
-    accelerator.end_training()
+    for tracker in trackers.trackers if trackers is not None else ():
+        tracker.finish()
     return trained
 
 
@@ -210,15 +216,46 @@ def _expanded(rows: Rows, wanted: Wanted, seed: int) -> Rows:
     return expand(rows, wanted.augmentations, seed)
 
 
-def _accelerator(section: TrainSection, folder: Path | None) -> Any:
+def _encoded(rows: Rows, wanted: Wanted, model: Model, space: Space, limit: int, group: Alone) -> Encoded:
+    """Tokenise the rows; of several processes the first one fills the cache, and the others take theirs from it."""
+    cached = len(rows) >= CACHED_FROM
+    if cached and not group.leads:
+        group.share(None)
+    data = encode(rows, wanted.task, model.tokenizer, space, limit)
+    if cached and group.leads:
+        group.share(True)
+    if len(data.packed) < group.world:
+        raise UserError(f"There are {len(data.packed)} training sequences for {group.world} processes; take fewer.")
+    return data
+
+
+def _shared(group: Alone, probe: Callable[[], Linear | None]) -> Linear | None:
+    """Return the first process's solution."""
+    if group.world == 1:
+        return probe()
+    import torch
+
+    found = probe() if group.leads else None
+    given = None
+    if found is not None:
+        tensors = {"weight": torch.as_tensor(found.weight), "bias": torch.as_tensor(found.bias)}
+        given = {"tensors": tensors, "facts": {"strength": found.strength}}
+    told = group.spread(given)
+    if told is None:
+        return None
+    weight, bias = (told["tensors"][name].numpy() for name in ("weight", "bias"))
+    return Linear(weight, bias, told["facts"]["strength"])
+
+
+def _trackers(section: TrainSection, folder: Path | None) -> Any:
+    """Return an Accelerator that passes figures on to the trackers, None where nothing is to be tracked."""
+    if not section.trackers or folder is None:
+        return None
     from accelerate import Accelerator
     from accelerate.utils import ProjectConfiguration
 
     from graftlm.core.optional import need
 
-    if not section.trackers or folder is None:
-        device = formats.device_for(section.device)
-        return Accelerator(cpu=device.type == "cpu")
     for name in section.trackers:
         need(name, name, f"The tracker '{name}'")
     try:

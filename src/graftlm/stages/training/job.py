@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.backbone import Base
 from graftlm.contracts.ground import Earlier, no_run
@@ -26,7 +26,8 @@ class Job:
 
     `judge(model)` scores the validation rows (None where there are none); `best()` returns the tensors
     of the best checkpoint so far, which are loaded at the end, or None to keep the last ones; `stop()` asks
-    for a Progress after this very step. `start`, `base` and `earlier` are those of `Ground`.
+    for a Progress after this very step (among several processes it is a `Stop`, which they agree on). `start`, `base`
+    and `earlier` are those of `Ground`.
     """
 
     model: Model
@@ -40,7 +41,7 @@ class Job:
     other_text: bool = False
     judge: Callable[[Model], Score] | None = None
     best: Callable[[], Mapping[str, Tensor] | None] = field(default=lambda: None)
-    stop: Callable[[], bool] = field(default=lambda: False)
+    stop: Any = field(default=lambda: False)
     start: nn.Module | None = field(default=None, repr=False)
     base: Base | None = field(default=None, repr=False)
     earlier: Callable[[str], Earlier] = field(default=no_run, repr=False)

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from graftlm.contracts.model import Model
 from graftlm.core import log
 from graftlm.nn import allocator, attention, dropout, vocabulary
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
+
+    from graftlm.stages.training.loop import Loop
 
 SHORT, LONGEST = 96, 256
 """Mean tokens up to which plain attention runs backward faster than the fused kernel on a processor (measured), and
@@ -117,3 +120,34 @@ def tied(module: Any) -> bool:
     if table is None:
         return False
     return any(part is not table and getattr(part, "weight", None) is table.weight for part in module.modules())
+
+
+def pull(loop: Loop) -> None:
+    """Swap in what makes this run faster, and say what is left out and why."""
+    job, section, levers = loop.job, loop.section, loop.levers
+    on_cpu = loop.device.type == "cpu"
+    if on_cpu:
+        levers.keep_pages()
+    if section.working_vocabulary:
+        reason = None
+        if not section.optimizer.elementwise:
+            reason = f"the optimizer '{section.optimizer.name()}' is not element-wise"
+        elif tied(loop.module):
+            reason = "another layer shares the embedding table"
+        elif job.augmented or job.other_text:
+            reason = "other text than the training rows reaches the model"
+        if reason is None:
+            # with the padding, which trains as little in the full table, no batch has to look there
+            ids = np.union1d(job.data.packed.vocabulary(), [loop.pad])
+            levers.working_vocabulary(ids)
+        else:
+            log.note(f"working vocabulary: off, because {reason}")
+    levers.without_cache()
+    if "attentions" in loop.needs:
+        levers.attention_that_shows()
+    if section.fast_dropout and on_cpu:
+        short = float(loop.lengths.mean()) <= SHORT and int(loop.lengths.max()) <= LONGEST
+        if short and "attentions" not in loop.needs:
+            ends = {int(loop.lengths.argmin()), int(loop.lengths.argmax())}  # so that there is padding
+            levers.plain_attention(loop.inputs(sorted(ends)))
+        levers.fast_dropout()

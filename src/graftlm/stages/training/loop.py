@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +26,9 @@ from graftlm.stages.training import sparing
 from graftlm.stages.training.beginning import Passes, begin, settle, settled, why_not_stored
 from graftlm.stages.training.groups import multipliers, parameter_groups
 from graftlm.stages.training.job import Job
-from graftlm.stages.training.levers import LONGEST, SHORT, Levers, tied
+from graftlm.stages.training.levers import Levers, pull
+from graftlm.stages.training.processes import Alone
 from graftlm.stages.training.snapshots import restore_snapshot, seed_generators, take_snapshot
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 REPORT_SECONDS = 0.5
 """Seconds between two Progress values without an evaluation."""
@@ -39,10 +37,10 @@ REPORT_SECONDS = 0.5
 class Loop:
     """The state of one run of the loop."""
 
-    def __init__(self, job: Job, section: TrainSection, accelerator: Accelerator) -> None:
-        self.job, self.section, self.accelerator = job, section, accelerator
+    def __init__(self, job: Job, section: TrainSection, group: Alone) -> None:
+        self.job, self.section, self.group = job, section, group
         self.model, self.module = job.model, job.model.module
-        self.device = accelerator.device
+        self.device = group.device
         self.dtype, why = formats.choose(section.precision, self.device)
         log.note(f"precision: {why}")
         self.lengths = job.data.packed.lengths
@@ -53,7 +51,9 @@ class Loop:
         self.stale = 0
         self.spent = 0.0  # seconds before this process began
         self.began = time.monotonic()
+        self.agreed: float | None = None  # the seconds of the first of several processes
         self.stepping = 0.0
+        self.passes = 0  # gradients taken in this step
         self.examples = self.tokens = self.padded = 0
         self.frozen = [a.frozen for a in job.adaptations if a.frozen is not None]
         self.prefix: FrozenPrefix | None = None
@@ -64,9 +64,9 @@ class Loop:
             self.terms += [(term, f"term_{place}_{number}") for number, term in enumerate(adaptation.terms)]
         self.needs = {need for loss, _ in self.terms for need in loss.needs}
         # dropout and run objects draw from the global generators
-        seed_generators(section.seed, "loop", accelerator.process_index)
+        seed_generators(section.seed, "loop", 0)
         try:
-            self._pull_levers()
+            pull(self)
             self._prepare()
         except BaseException:
             self.levers.release()
@@ -79,45 +79,10 @@ class Loop:
         self.optimizer = section.optimizer.build(groups, job.plan.rate)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trainable = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.forward = self._distributed()
         self.gradient: Inner = self._gradient
         for adaptation in reversed(job.adaptations):
             if adaptation.wrap is not None:
                 self.gradient = adaptation.wrap(self.gradient)
-
-    def _pull_levers(self) -> None:
-        job, section = self.job, self.section
-        on_cpu = self.device.type == "cpu"
-        if on_cpu:
-            self.levers.keep_pages()
-        if section.working_vocabulary:
-            reason = None
-            if not section.optimizer.elementwise:
-                reason = f"the optimizer '{section.optimizer.name()}' is not element-wise"
-            elif tied(self.module):
-                reason = "another layer shares the embedding table"
-            elif job.augmented or job.other_text:
-                reason = "other text than the training rows reaches the model"
-            if reason is None:
-                # with the padding, which trains as little in the full table, no batch has to look there
-                ids = np.union1d(job.data.packed.vocabulary(), [self.pad])
-                self.levers.working_vocabulary(ids)
-            else:
-                log.note(f"working vocabulary: off, because {reason}")
-        self.levers.without_cache()
-        if "attentions" in self.needs:
-            self.levers.attention_that_shows()
-        if section.fast_dropout and on_cpu:
-            short = float(self.lengths.mean()) <= SHORT and int(self.lengths.max()) <= LONGEST
-            if short and "attentions" not in self.needs:
-                ends = {int(self.lengths.argmin()), int(self.lengths.argmax())}  # so that there is padding
-                self.levers.plain_attention(self._inputs(sorted(ends)))
-            self.levers.fast_dropout()
-
-    def _distributed(self) -> Callable[..., Any]:
-        if self.accelerator.num_processes == 1:
-            return self.module
-        return self.accelerator.prepare_model(self.module)  # type: ignore[no-any-return]
 
     def prepare_prefix(self) -> None:
         """Compute the outputs of a frozen prefix once, where that is exact."""
@@ -136,21 +101,22 @@ class Loop:
             prefix.compute(
                 self.job.data.packed.offsets,
                 self.model.card.width,
-                ((rows, self._inputs(rows)) for rows in (order[i : i + size] for i in range(0, len(order), size))),
+                ((rows, self.inputs(rows)) for rows in (order[i : i + size] for i in range(0, len(order), size))),
                 self.call,
             )
         prefix.swap_in()
         self.prefix = prefix
         log.note(f"frozen prefix: the outputs of {depth} blocks are computed once and replayed")
 
-    def _inputs(self, rows: Any) -> dict[str, Tensor]:
+    def inputs(self, rows: Any) -> dict[str, Tensor]:
+        """Return the padded tensors of rows."""
         batch = self.job.data.packed.batch(rows, self.pad, self.model.tokenizer.padding_side)
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
     def call(self, inputs: Mapping[str, Tensor], **asked: bool) -> Any:
         """Run the model in the run's number format."""
         with self.arithmetic():
-            return self.forward(**inputs, **asked)
+            return self.module(**inputs, **asked)
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """Return the context of one forward pass: a fresh one each time.
@@ -180,8 +146,7 @@ class Loop:
 
     def micro_batches(self, rows: Any) -> list[Batch]:
         """Return this process's share of a global batch, cut into micro-batches."""
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        sets = self.job.data.sets(rows)[rank::world]
+        sets = self.job.data.sets(rows)[self.group.rank :: self.group.world]
         size = self.micro or max(1, len(sets))
         cut: list[Any] = [np.concatenate(sets[i : i + size]) for i in range(0, len(sets), size)]
         return [self.batch(part) for part in cut]
@@ -190,25 +155,27 @@ class Loop:
         """Return the padded tensors and targets of rows."""
         stacked = self.job.task.stack([self.job.data.targets[row] for row in rows])
         if isinstance(stacked, Mapping):
-            return Batch(self._inputs(rows), {name: t.to(self.device) for name, t in stacked.items()}, rows)
-        return Batch(self._inputs(rows), stacked.to(self.device), rows)
+            return Batch(self.inputs(rows), {name: t.to(self.device) for name, t in stacked.items()}, rows)
+        return Batch(self.inputs(rows), stacked.to(self.device), rows)
 
     def _gradient(self, batches: Sequence[Batch]) -> float:
         """Leave the gradient of one effective batch in the parameters; return the mean loss."""
-        task, world = self.job.task, self.accelerator.num_processes
-        counts = [task.count(batch.targets) for batch in batches]
-        total = self._global(sum(counts))
+        counts = [self.job.task.count(batch.targets) for batch in batches]
+        total = self.group.total(sum(counts))
         mean = 0.0
-        for number, (batch, count) in enumerate(zip(batches, counts, strict=True)):
-            self.levers.tape.begin(self.step, self.accelerator.process_index * 4096 + number)
-            loss = self._loss(batch, count / total, total)
-            if number < len(batches) - 1 and world > 1:
-                with self.accelerator.no_sync(self.forward):
-                    (loss * world).backward()
-            else:
-                (loss * world).backward()
-            mean += float(loss.detach())
-        return mean
+        self.group.begin(self.trainable)
+        self.passes += 1
+        try:
+            with self.group.own_numbers(self.section.seed, "loop", self.step, self.passes):
+                for number, (batch, count) in enumerate(zip(batches, counts, strict=True)):
+                    self.levers.tape.begin(self.step, self.group.rank * 4096 + number)
+                    loss = self._loss(batch, count / total, total)
+                    loss.backward()
+                    mean += float(loss.detach())
+        except Exception as fault:
+            self.group.failed(fault)
+            raise
+        return self.group.add_up(self.trainable, mean)
 
     def _loss(self, batch: Batch, share: float, total: float) -> Tensor:
         job = self.job
@@ -238,20 +205,20 @@ class Loop:
             parts.append(loss.strength * share * loss(look))
         return torch.stack([part.float() for part in parts]).sum()
 
-    def _global(self, count: int) -> float:
-        if self.accelerator.num_processes == 1:
-            return float(count)
-        return float(self.accelerator.reduce(torch.tensor(float(count), device=self.device)).item())
-
     def update(self) -> float:
         """Make one step; return the mean loss of its batch."""
         rows = self.rows_of(self.step)
+        self.passes = 0
+        if self.group.world > 1:  # a function of the step: no process has a state of its own to keep
+            seed_generators(self.section.seed, "loop", self.step)
+            self.group.remember([self.module, self.states])
         done = self.done()
         groups, share = self.optimizer.param_groups, multiplier(self.section.schedule, done, self.section.warmup)
         changing = multipliers(self.job.adaptations, groups, self.step)
         for group, rate, factor in zip(groups, self.rates, changing, strict=True):
             group["lr"] = rate * share * factor
         loss = sparing.gradient(self, rows)
+        self.group.same_buffers()
         if self.section.clip:
             # as clip_grad_norm_, but gradients within the limit are not multiplied by one
             norm = torch.nn.utils.get_total_norm([p.grad for p in self.trainable if p.grad is not None])
@@ -285,7 +252,16 @@ class Loop:
 
     def elapsed(self) -> float:
         """Return the seconds this run has trained, over all its processes' lives."""
-        return self.spent + time.monotonic() - self.began
+        return self.spent + time.monotonic() - self.began if self.agreed is None else self.agreed
+
+    def pulse(self, speak: bool = False) -> bool:
+        """Let the processes agree on the time and on a stop; return whether the first one wants to speak."""
+        if self.group.world == 1:
+            return speak
+        now = self.spent + time.monotonic() - self.began
+        self.agreed, stop, speak = self.group.pulse(now, self.job.stop.heard(), speak)
+        self.job.stop.agree(stop)
+        return speak
 
     def over(self) -> bool:
         """Tell whether the last step is done."""
@@ -296,11 +272,16 @@ class Loop:
         """Score the validation rows with the model as it would be saved."""
         if self.job.judge is None:
             return None
+        self.group.compare(self.trainable)
+        if not self.group.leads:
+            return Score(**self.group.share(None))
         if self.prefix is not None:
             self.prefix.swap_out()
         try:
             with settled(self.job.adaptations):
-                return self.job.judge(self.model)
+                score = self.job.judge(self.model)
+            self.group.share(score.as_json())
+            return score
         finally:
             if self.prefix is not None:
                 self.prefix.swap_in()
@@ -344,9 +325,7 @@ class Loop:
         self.module.eval()
 
 
-def train(
-    job: Job, section: TrainSection, accelerator: Accelerator, resume: Mapping[str, Any] | None = None
-) -> Iterator[Progress]:
+def train(job: Job, section: TrainSection, group: Alone, resume: Mapping[str, Any] | None = None) -> Iterator[Progress]:
     """Train, yielding Progress now and then, after each evaluation and at the end.
 
     At the end the best weights (by the task's own metric on the validation rows) are in the model, and
@@ -356,16 +335,18 @@ def train(
     Raises:
         UserError: the loss is not finite; the message says what to change.
     """
-    loop = Loop(job, section, accelerator)
+    loop = Loop(job, section, group)
     try:
         if resume is not None:
             restore_snapshot(loop, resume)
+        group.same_tensors([*loop.trainable, *loop.module.buffers(), *loop.states.buffers()])
         loop.prepare_prefix()
         loop.modes()
         every = max(1, round(section.evaluate_every * job.plan.steps_per_epoch))
         losses: list[float] = []
         spoken = time.monotonic()
         stop = section.patience is not None and loop.stale >= section.patience  # a run stopped early, resumed
+        loop.pulse()
         last = loop.over() or stop
         while not last:
             started = time.monotonic()
@@ -376,13 +357,14 @@ def train(
                     f"The loss became {losses[-1]} at step {loop.step} (peak learning rate {job.plan.rate:g}). Lower "
                     "it (--set train.optimizer.rate=...), or use --set train.precision=fp32."
                 )
+            speak = loop.pulse(time.monotonic() - spoken > REPORT_SECONDS)
             # asked once: the time may run out between two questions, and the last step must be judged and told
             last = loop.over()
             score = loop.judge() if loop.step % every == 0 or last else None
             best = score is not None and loop.better(score)
             stop = score is not None and section.patience is not None and loop.stale >= section.patience
             last = last or stop or (score is not None and loop.over())
-            if score is not None or last or job.stop() or time.monotonic() - spoken > REPORT_SECONDS:
+            if score is not None or last or job.stop() or speak:
                 said = f"no improvement in {loop.stale} evaluations: stopped early" if stop else ""
                 mean = sum(losses) / len(losses)
                 yield loop.progress(mean, score=score, best=best, last=last, note=said)

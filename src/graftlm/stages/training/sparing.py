@@ -12,6 +12,7 @@ import torch
 
 from graftlm.core import log, memory
 from graftlm.core.errors import UserError
+from graftlm.stages.training.processes import Shortage
 
 if TYPE_CHECKING:
     from graftlm.stages.training.loop import Loop
@@ -22,7 +23,7 @@ def gradient(loop: Loop, rows: Any) -> float:
 
     When memory runs out, what the half-made step left is taken back (gradients, random states, buffers), the
     micro-batch is halved for the rest of the run, and the step is made again: the effective batch stays.
-    Among several processes the fault is raised as it is: the others wait for this one in the middle of a step.
+    Among several processes all do so where one runs out in its passes; elsewhere the fault is raised as it is.
 
     Raises:
         UserError: not even one row at a time fits; the message says what to change.
@@ -32,7 +33,7 @@ def gradient(loop: Loop, rows: Any) -> float:
         try:
             return loop.gradient(loop.micro_batches(rows))
         except (MemoryError, RuntimeError) as fault:
-            if loop.accelerator.num_processes > 1 or not memory.ran_out(fault):
+            if not (isinstance(fault, Shortage) if loop.group.world > 1 else memory.ran_out(fault)):
                 raise
         # not in the block above: as long as the fault lives, its trace holds the tensors of the step
         loop.optimizer.zero_grad(set_to_none=True)
@@ -40,8 +41,8 @@ def gradient(loop: Loop, rows: Any) -> float:
         if loop.device.type == "cuda":
             torch.cuda.empty_cache()
         undo()
-        sets = len(loop.job.data.sets(rows))
-        before = min(loop.micro or sets, sets)
+        most = -(-len(loop.job.data.sets(rows)) // loop.group.world)
+        before = min(loop.micro or most, most)
         if before == 1:
             raise UserError(
                 f"Memory ran out at step {loop.step + 1} with one row at a time (the longest of the batch has "
@@ -49,7 +50,7 @@ def gradient(loop: Loop, rows: Any) -> float:
                 "hold memory; what was trained up to the last checkpoint is kept, go on with --resume."
             )
         loop.micro = (before + 1) // 2
-        parts = -(-sets // loop.micro)
+        parts = -(-most // loop.micro)
         log.note(
             f"memory ran out at step {loop.step + 1}: micro-batches of {loop.micro} instead of {before} from here on, "
             f"{parts} of them to an update; the batch of {loop.section.batch_size} stays"

@@ -5,33 +5,52 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 
 class Stop:
-    """Becomes true after the first signal."""
+    """Becomes true after the first signal; among several processes, once all know of the signal to one of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, together: bool = False) -> None:
         self.asked = ""
+        self.together, self.agreed = together, False
 
     def __call__(self) -> bool:
-        """Tell whether a stop was asked for."""
+        """Tell whether a stop was asked for, of which every process knows."""
+        return self.agreed if self.together else bool(self.asked)
+
+    def heard(self) -> bool:
+        """Tell whether this process was asked."""
         return bool(self.asked)
+
+    def agree(self, stop: bool) -> None:
+        """Take over what the processes have agreed on."""
+        self.agreed = stop
+        if stop and not self.asked:
+            self.asked = "a signal to another process"
+
+
+ECHO = 2.0
+"""Seconds within which a second signal to one of several processes is the first one's echo: a launcher passes on what
+the terminal has sent to all."""
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[Stop]:
+def listening(together: bool = False) -> Iterator[Stop]:
     """Catch SIGINT and SIGTERM while in the block; only the main thread can."""
-    stop = Stop()
+    stop, first = Stop(together), [0.0]
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def heard(number: int, _frame: Any) -> None:
-        if stop.asked:
+        if not first[0]:
+            first[0] = time.monotonic()
+            stop.asked = signal.Signals(number).name
+        elif not together or time.monotonic() - first[0] > ECHO:
             raise KeyboardInterrupt
-        stop.asked = signal.Signals(number).name
 
     before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
