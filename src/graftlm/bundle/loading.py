@@ -44,6 +44,7 @@ def load(bundle: Bundle, *, precision: Precision = "auto", device: str = "auto")
     with quiet():
         module = _pooled(bundle) if bundle.style == "pooled" else _plain(bundle, auto_model)
         tokenizer = _tokenizer(bundle)
+    bundle.task().with_logits(module)
     names = value["module"]
     base, head = str(names.get("base", "")), names.get("head")
     for name in (base, head):

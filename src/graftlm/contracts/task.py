@@ -179,6 +179,9 @@ class Task(Plugin):
     def space(self, rows: Rows) -> Space:
         """Return what the answers can be, from the training rows."""
 
+    def with_logits(self, module: nn.Module) -> None:
+        """Let calling a plain model give `.logits`, where its class gives something else; names and tensors stay."""
+
     @abstractmethod
     def encode(self, examples: Sequence[Example], tokenizer: Any, limit: int) -> list[Inputs]:
         """Tokenise examples; each gives one Inputs or several, none longer than `limit` tokens."""

@@ -49,6 +49,7 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
             }
         native: Any = base.build(task.auto_model, **changes)
     native.config.pad_token_id = tokenizer.pad_token_id
+    task.with_logits(native)
     place = native.base_model_prefix if hasattr(native, native.base_model_prefix) else ""
     # the layer over the vocabulary of a model that writes is no head of the task: no probe solves it
     head = None if task.writes_with else _head(native)
