@@ -35,8 +35,8 @@ class Says:
         self.logits, self.labels = logits, labels
         self.config, self.generation_config = model.config, model.generation_config
 
-    def __call__(self, **inputs):
-        return self
+    def __call__(self, input_ids, **inputs):
+        return Outputs(self.logits[:, : input_ids.shape[1]])
 
     def generate(self, input_ids, **options):
         pad = self.config.pad_token_id

@@ -67,7 +67,7 @@ def write(
                 _pooled(inside, model, max_length)
             else:
                 _native(inside, model, space)
-            _tokenizer(inside, model.tokenizer, max_length)
+            _tokenizer(inside, model.tokenizer, max_length, task.writes_with == model.card.stack == "decoder")
         facts: dict[str, Any] = {
             "format_version": manifest.FORMAT,
             "tasks": {
@@ -178,11 +178,17 @@ def _pooled(inside: Path, model: Model, max_length: int) -> None:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, inside / "2_Dense/model.safetensors")
 
 
-def _tokenizer(inside: Path, tokenizer: Any, max_length: int) -> None:
-    """Write the tokenizer, without what its last call left in it and with the inputs that it gave in training."""
+def _tokenizer(inside: Path, tokenizer: Any, max_length: int, left: bool) -> None:
+    """Write the tokenizer, without what its last call left in it and with the inputs that it gave in training.
+
+    `left` says that whoever opens the bundle is to pad at the front, where a decoder goes on from the end.
+    """
     tokenizer.save_pretrained(inside)
     names = list(tokenizer.model_input_names)
-    _edit(inside / "tokenizer_config.json", OF_THIS_MACHINE, model_max_length=max_length, model_input_names=names)
+    put = {"padding_side": "left"} if left else {}
+    _edit(
+        inside / "tokenizer_config.json", OF_THIS_MACHINE, model_max_length=max_length, model_input_names=names, **put
+    )
     fast = inside / "tokenizer.json"
     if fast.exists():
         _edit(fast, set(), truncation=None, padding=None)

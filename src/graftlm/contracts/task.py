@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graftlm.contracts.backbone import Card
+    from graftlm.contracts.model import Model
 
 _STACKS = {
     "encoder": "an encoder alone, which reads but does not write (BERT and its kin)",
@@ -52,6 +53,7 @@ class Metric:
 
     `percent` says that differences are told in points of a hundred. `hits`, where the figure is a share
     of right answers, gives them as a column of booleans: an exact test exists then.
+    `resampled` is False where rows drawn twice would change what the figure means, so that it has no interval.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Metric:
     about: str = ""
     percent: bool = False
     hits: Callable[[Grades], np.ndarray] | None = None
+    resampled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,13 @@ class Task(Plugin):
     def settled(self, rows: Rows, tokenizer: Any) -> Task:
         """Return the task with what its options leave open chosen by the training rows; the bundle keeps it."""
         return self
+
+    def rivals(self) -> tuple[str, ...]:
+        """Return the baselines of a run that names none: `baselines`, or those of them that suit the options."""
+        return self.baselines
+
+    def prepare(self, model: Model) -> None:
+        """Change a freshly assembled model in place as the task needs it: what ends an answer, say."""
 
     def in_training(self) -> Task:
         """Return the task as it answers validation rows between steps: cheaper, where the best answers are dear."""

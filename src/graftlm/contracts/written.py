@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,16 @@ def references(target: Any) -> list[str]:
     return [text for text in (str(one) for one in given if one is not None) if text.strip()]
 
 
-def grades(answers: Sequence[Answer], truths: Sequence[Any], cut: str) -> Grades:
-    """Return the counts of each row that BLEU, chrF, ROUGE and exact match are computed from."""
-    columns: dict[str, list[Any]] = {name: [] for name in (*_BLEU, *_CHRF, *_ROUGE, "exact")}
+def grades(answers: Sequence[Answer], truths: Sequence[Any], cut: str | None) -> Grades:
+    """Return the counts of each row that BLEU, chrF, ROUGE and exact match are computed from.
+
+    `cut` is the tokeniser of BLEU; without one there are the counts of ROUGE and exact match alone.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in (*(_BLEU + _CHRF if cut else []), *_ROUGE, "exact")}
     for answer, truth in zip(answers, truths, strict=True):
         text, wanted = str(answer.value), references(truth) or [""]
         found = [
-            *ngrams.bleu_counts(text, wanted, cut),
-            *ngrams.chrf_counts(text, wanted),
+            *((*ngrams.bleu_counts(text, wanted, cut), *ngrams.chrf_counts(text, wanted)) if cut else ()),
             *ngrams.rouge(text, wanted),
             any(text.strip() == one.strip() for one in wanted),
         ]
@@ -56,28 +59,34 @@ def chrf(graded: Grades) -> float:
     return ngrams.chrf(_summed(graded, _CHRF))
 
 
+def mean(graded: Grades, name: str) -> float:
+    """Return the mean of a column, NaN where the answers do not have it."""
+    return float(np.mean(graded[name])) if name in graded else math.nan
+
+
 def rouge_1(graded: Grades) -> float:
     """Return the mean F of ROUGE-1."""
-    return float(np.mean(graded["rouge_1"]))
+    return mean(graded, "rouge_1")
 
 
 def rouge_2(graded: Grades) -> float:
     """Return the mean F of ROUGE-2."""
-    return float(np.mean(graded["rouge_2"]))
+    return mean(graded, "rouge_2")
 
 
 def rouge_l(graded: Grades) -> float:
     """Return the mean F of ROUGE-L."""
-    return float(np.mean(graded["rouge_l"]))
+    return mean(graded, "rouge_l")
 
 
 def _exact(graded: Grades) -> np.ndarray:
-    return graded["exact"].astype(bool)
+    size = len(next(iter(graded.values())))
+    return graded["exact"].astype(bool) if "exact" in graded else np.ones(size, bool)
 
 
 def exact_match(graded: Grades) -> float:
     """Return the share of answers that equal a right one."""
-    return float(np.mean(_exact(graded)))
+    return mean(graded, "exact")
 
 
 BLEU = Metric("bleu", bleu, about="corpus BLEU of sacrebleu", percent=True)
@@ -138,6 +147,7 @@ __all__ = [
     "ROUGE_L",
     "grades",
     "longest",
+    "mean",
     "references",
     "sample",
     "stacked",

@@ -54,3 +54,45 @@ def search(module: nn.Module, ids: Tensor, mask: Tensor, how: Search) -> list[np
         at = torch.isin(row, ending).nonzero()
         found.append(row[: int(at[0]) + 1].cpu().numpy() if len(at) else row.cpu().numpy())
     return found
+
+
+LOGITS = 1 << 26
+"""Logits that are held at once where likelihoods are computed."""
+
+
+def likelihoods(
+    module: nn.Module, ids: Tensor, mask: Tensor, after: Tensor | None = None, after_mask: Tensor | None = None
+) -> list[tuple[float, float]]:
+    """Return -ln p and the number of the tokens of each row but its first, or of what comes `after` it.
+
+    All are padded (B, L), on either side.
+    """
+    if after is not None and not after.shape[1]:
+        return [(0.0, 0.0)] * len(ids)
+    model: Any = module
+    found = []
+    vocabulary = int(model.config.vocab_size)
+    for row in _parts(mask, after_mask, vocabulary):
+        texts = [one[own.bool()] for one, own in zip(ids[row], mask[row], strict=True)]
+        starts = [1] * len(texts)
+        if after is not None and after_mask is not None:
+            starts = [len(text) for text in texts]
+            more = [one[own.bool()] for one, own in zip(after[row], after_mask[row], strict=True)]
+            texts = [torch.cat(pair) for pair in zip(texts, more, strict=True)]
+        whole = nn.utils.rnn.pad_sequence(texts, batch_first=True)
+        lengths = torch.tensor([len(text) for text in texts], device=ids.device)
+        place = torch.arange(whole.shape[1], device=ids.device)[None]
+        logits = model(input_ids=whole, attention_mask=(place < lengths[:, None]).long(), use_cache=False).logits
+        each = nn.functional.cross_entropy(logits[:, :-1].float().transpose(1, 2), whole[:, 1:], reduction="none")
+        wanted = (place >= torch.tensor(starts, device=ids.device)[:, None]) & (place < lengths[:, None])
+        wanted = wanted[:, 1:]
+        sums = (each * wanted).double().sum(dim=1)
+        found += list(zip(sums.tolist(), wanted.sum(dim=1).double().tolist(), strict=True))
+    return found
+
+
+def _parts(mask: Tensor, after: Tensor | None, vocabulary: int) -> list[slice]:
+    """Return the rows in runs whose logits fit."""
+    longest = mask.shape[1] + (0 if after is None else after.shape[1])
+    size = max(1, LOGITS // max(1, longest * vocabulary))
+    return [slice(start, start + size) for start in range(0, len(mask), size)]

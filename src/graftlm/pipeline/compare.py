@@ -34,7 +34,7 @@ def compare_baselines(
     asked = recipe.evaluate.baselines
     if asked == "none":
         return {}
-    chosen = [registry.make("baseline", name) for name in task.baselines] if asked == "auto" else asked
+    chosen = [registry.make("baseline", name) for name in task.rivals()] if asked == "auto" else asked
     setting = BaselineSetting(
         task, space, recipe.train.seed, features=features, probe=lambda: features.probe(rows), scratch=scratch,
         tokenizer=features.tokenizer,

@@ -40,17 +40,16 @@ def score(
     grades = task.grade(answers, examples, space)
     size = len(next(iter(grades.values())))
     metrics = [(metric, value) for metric in task.metrics if math.isfinite(value := metric.compute(grades))]
-    drawn: dict[str, list[float]] = {metric.name: [] for metric, _ in metrics}
+    drawn: dict[str, list[float]] = {metric.name: [] for metric, _ in metrics if metric.resampled}
     for rows in bootstrap_rows(size, affordable(resamples, size), seed=seeds.child(seed, "bootstrap")):
         part = take(grades, rows)
         for metric, _ in metrics:
-            drawn[metric.name].append(metric.compute(part))
-    found = {
-        metric.name: Score(
-            value, *percentile_interval(drawn[metric.name]), len(examples), metric.higher_is_better, metric.percent
-        )
-        for metric, value in metrics
-    }
+            if metric.resampled:
+                drawn[metric.name].append(metric.compute(part))
+    found = {}
+    for metric, value in metrics:
+        low, high = percentile_interval(drawn[metric.name]) if metric.resampled else (None, None)
+        found[metric.name] = Score(value, low, high, len(examples), metric.higher_is_better, metric.percent)
     true, predicted = [task.truth(example) for example in examples], [answer.value for answer in answers]
     for own in own_metrics:
         found[own.name] = own.score(true, predicted, resamples=resamples, seed=seed)

@@ -53,7 +53,9 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
     place = native.base_model_prefix if hasattr(native, native.base_model_prefix) else ""
     # the layer over the vocabulary of a model that writes is no head of the task: no probe solves it
     head = None if task.writes_with else _head(native)
-    return Model(native, tokenizer, base.card, "native", place, head, task.auto_model)
+    model = Model(native, tokenizer, base.card, "native", place, head, task.auto_model)
+    task.prepare(model)
+    return model
 
 
 def embedding_model(base: Base, backbone: Backbone, *, once: bool = False) -> Model:
