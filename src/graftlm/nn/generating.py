@@ -30,19 +30,23 @@ def to_the_right(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 def search(module: nn.Module, ids: Tensor, mask: Tensor, how: Search) -> list[np.ndarray]:
     """Return the new token ids of each row (n,), up to its first ending and with it.
 
-    What ends an answer, what begins it and what pads are the module's own (`generation_config`).
+    What ends an answer, what begins it and what pads are the module's own (`generation_config`); no answer is longer
+    than the module has places for.
     """
     model: Any = module
     config = model.generation_config
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     ending: Any = torch.tensor([end for end in ends if end is not None], device=ids.device)
+    places = getattr(model.config, "max_position_embeddings", None)
+    taken = 1 if model.config.is_encoder_decoder else ids.shape[1]
+    most = how.longest if places is None else max(1, min(how.longest, places - taken))
     out = model.generate(
         input_ids=ids,
         attention_mask=mask,
         do_sample=False,
         num_beams=how.beams,
-        max_new_tokens=how.longest,
-        min_new_tokens=min(how.shortest, how.longest) or None,
+        max_new_tokens=most,
+        min_new_tokens=min(how.shortest, most) or None,
         length_penalty=how.length_penalty if how.beams > 1 else None,
         early_stopping=how.beams > 1,
         no_repeat_ngram_size=how.no_repeat,
