@@ -155,7 +155,7 @@ class Task(Plugin):
         """Return the baselines of a run that names none: `baselines`, or those of them that suit the options."""
         return self.baselines
 
-    def prepare(self, model: Model) -> None:
+    def furnish(self, model: Model) -> None:
         """Change a freshly assembled model in place as the task needs it: what ends an answer, say."""
 
     def in_training(self) -> Task:

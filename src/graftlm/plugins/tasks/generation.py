@@ -162,7 +162,7 @@ class Generation(Task):
             chosen["max_new_tokens"] = max(written.longest(texts, tokenizer, most - 1) + 1, self.min_new_tokens)
         return self.model_copy(update=chosen)
 
-    def prepare(self, model: Model) -> None:
+    def furnish(self, model: Model) -> None:
         """Give the model what ends an answer, and the tokenizer a chat template where it has none."""
         tokenizer, module = model.tokenizer, model.module
         own: Any = module.generation_config

@@ -54,7 +54,7 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
     # the layer over the vocabulary of a model that writes is no head of the task: no probe solves it
     head = None if task.writes_with else _head(native)
     model = Model(native, tokenizer, base.card, "native", place, head, task.auto_model)
-    task.prepare(model)
+    task.furnish(model)
     return model
 
 
