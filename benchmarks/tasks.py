@@ -22,7 +22,7 @@ NAME = "tasks"
 
 @dataclass(frozen=True)
 class Set:
-    """One line: `files` where they are not DATA/{train,dev,test}.jsonl, `settings` what the recipe says beside."""
+    """One line: `files` of its folder, if not {train,dev,test}.jsonl, `settings` what the recipe says beside."""
 
     task: str
     reach: dict[str, float] = field(default_factory=dict)
@@ -42,6 +42,14 @@ SETS = {
     "stsb_regression": Set("regression", data="stsb"),
     "ocnli": Set("pair", settings={"backbone": SCRATCH}),
     "afqmc": Set("pair", settings={"backbone": SCRATCH}),
+    "conll2003": Set("tagging", {"entity_f1": 0.865}),
+    "wnut17": Set("tagging", {"entity_f1": 0.435}),
+    "snips_slots": Set("tagging", {"entity_f1": 0.95}, data="snips"),
+    "cluener": Set("tagging", settings={"backbone": SCRATCH}),
+    "weibo_ner": Set("tagging", settings={"backbone": SCRATCH}),
+    # 51.9 % of these questions have no answer: ten points above never answering
+    "squad2_cs224n": Set("extractive_qa", {"f1": 0.619}, {"train": "train_split.json", "test": "test_split.json"}),
+    "cmrc2018": Set("extractive_qa", files={"train": "dev.json", "test": "trial.json"}, settings={"backbone": SCRATCH}),
 }
 
 
@@ -52,7 +60,8 @@ def fit(
     import graftlm
 
     one = SETS[which]
-    files = texts.data_set(one.data or which) if not one.files else dict(one.files)
+    name = one.data or which
+    files = {split: str(texts.place_of(name) / file) for split, file in one.files.items()} or texts.data_set(name)
     settings = {**one.settings, **({"data.limit": rows} if rows else {})}
     settings |= dict(part.split("=", 1) for part in extra)
     with tempfile.TemporaryDirectory(prefix="graftlm-bench-") as folder:

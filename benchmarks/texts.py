@@ -29,10 +29,17 @@ def data_set(name: str) -> dict[str, str]:
         from graftlm import samples
 
         return {split: str(samples.path(name, split)) for split in ("train", "test")}
+    own = place_of(name)
+    files = {"train": "train.jsonl", "valid": "dev.jsonl", "test": "test.jsonl"}
+    return {split: str(own / file) for split, file in files.items() if (own / file).is_file()}
+
+
+def place_of(name: str) -> Path:
+    """Return the folder of a public data set."""
+    place = folder()
     if place is None or not (place / name).is_dir():
         raise SystemExit(f"'{name}' is not here: GRAFTLM_DATA must name the folder of public data sets; it is {place}.")
-    files = {"train": "train.jsonl", "valid": "dev.jsonl", "test": "test.jsonl"}
-    return {split: str(place / name / file) for split, file in files.items() if (place / name / file).is_file()}
+    return place / name
 
 
 def read(path: str) -> list[Row]:

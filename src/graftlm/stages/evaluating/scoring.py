@@ -44,8 +44,9 @@ def score(
     for rows in bootstrap_rows(size, affordable(resamples, size), seed=seeds.child(seed, "bootstrap")):
         part = take(grades, rows)
         for metric, _ in metrics:
-            if metric.resampled:
-                drawn[metric.name].append(metric.compute(part))
+            # a draw may lack the rows that a figure is about
+            if metric.resampled and math.isfinite(value := metric.compute(part)):
+                drawn[metric.name].append(value)
     found = {}
     for metric, value in metrics:
         low, high = percentile_interval(drawn[metric.name]) if metric.resampled else (None, None)
