@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from graftlm.contracts.reference import (
     AugmentationRef,
     BackboneRef,
+    BalancerRef,
     BaselineRef,
     LossRef,
     MethodRef,
@@ -147,6 +148,28 @@ HOW = ("processes",)
 """Keys of `train` that change how the work is done, not what comes of it."""
 
 
+class TaskSection(Section):
+    """One of several tasks on one backbone."""
+
+    task: TaskRef = Field(default_factory=lambda: registry.make("task", "classification"))
+    """What is asked."""
+    data: DataSection = DataSection()
+    """What is read; keys that are not set here are those of the recipe's own `data`."""
+    weight: float = Field(1.0, ge=0, le=1e6)
+    """What the balancer's weight of this task is multiplied by."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: Any) -> Any:
+        """Let `{use: tagging, data: {...}}` stand for `{task: {use: tagging}, data: {...}}`."""
+        if isinstance(given, str):
+            return {"task": given}
+        if isinstance(given, Mapping) and "use" in given:
+            own = {key: value for key, value in given.items() if key not in cls.model_fields}
+            return {**{key: value for key, value in given.items() if key in cls.model_fields}, "task": own}
+        return given
+
+
 class EvaluateSection(Section):
     """How the result is judged."""
 
@@ -158,6 +181,8 @@ class EvaluateSection(Section):
     """Bootstrap resamples behind each 95 % interval."""
     require_gain: bool = False
     """End with exit code 3 unless the transfer measurably helped."""
+    single: bool = False
+    """With several tasks: train each one alone too, and tell by how much training them together helped or hurt."""
     language: Literal["auto", "en", "zh"] = "auto"
     """What the report opens in (both are in it); auto: Chinese where the data or the machine's settings are."""
 
@@ -181,6 +206,11 @@ class Recipe(Section):
     """The pretrained model."""
     task: TaskRef = Field(default_factory=lambda: registry.make("task", "classification"))
     """What is asked."""
+    tasks: dict[str, TaskSection] = Field(default_factory=dict)
+    """Several tasks on one backbone, by name: `{intent: {use: classification, data: {...}, weight: 1}}`; then `task`
+    is not looked at."""
+    balancer: BalancerRef = Field(default_factory=lambda: registry.make("balancer", "fixed"))
+    """How the losses of several tasks share the backbone."""
     methods: Annotated[list[MethodRef], BeforeValidator(_as_list)] = Field(
         default_factory=lambda: [registry.make("method", "full")]
     )

@@ -3,6 +3,7 @@
 from graftlm.pipeline.check import check
 from graftlm.pipeline.crew import follow
 from graftlm.pipeline.fit import fit
+from graftlm.pipeline.several import fit_several
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher
 
-__all__ = ["Checked", "Nobody", "Run", "Watcher", "check", "fit", "follow"]
+__all__ = ["Checked", "Nobody", "Run", "Watcher", "check", "fit", "fit_several", "follow"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from graftlm import pipeline
 from graftlm.core import environment, processes
+from graftlm.core.errors import RecipeError
 from graftlm.pipeline import Run, Watcher
 from graftlm.verbs.arguments import recipe_of
 
@@ -37,4 +38,8 @@ def fit(
     named = tuple(metric for metric in metrics if isinstance(metric, str))
     own = [metric for metric in metrics if not isinstance(metric, str)]
     recipe, given = recipe_of(data, metrics=named, **arguments)
+    if recipe.tasks:
+        if given:
+            raise RecipeError("Several tasks are read from files: name them in tasks.NAME.data.")
+        return pipeline.fit_several(recipe, resume=resume, watch=watch, own_metrics=own)
     return pipeline.fit(recipe, given, resume=resume, watch=watch, own_metrics=own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from graftlm.stages.training.assembling import assemble
 from graftlm.stages.training.checkpoints import Checkpoints
 from graftlm.stages.training.encoding import CACHED_FROM, Encoded, encode
 from graftlm.stages.training.job import Job
-from graftlm.stages.training.loop import train
+from graftlm.stages.training.loop import Loop, train
 from graftlm.stages.training.planning import plan
 from graftlm.stages.training.processes import Alone
 from graftlm.stages.training.snapshots import seed_generators
@@ -122,7 +122,35 @@ def fit(
                 adaptation.finish()
         model.module.eval()
         return Trained(model, 0.0, 0, True, facts={"truncated": data.truncated})
-    for reason in chosen.reasons:
+    job = Job(
+        model, task, space, data, chosen, adaptations, wanted.losses,
+        augmented=bool(wanted.augmentations),
+        other_text=any(m.other_text for m in wanted.methods) or any(one.other_text for one in wanted.losses),
+        judge=judge,
+        start=start,
+        base=base,
+        earlier=earlier,
+    )  # fmt: skip
+    return carry(job, section, group=group, folder=folder, resume=resume, fingerprint=fingerprint, watch=watch)
+
+
+def carry(
+    job: Job,
+    section: TrainSection,
+    *,
+    group: Alone,
+    folder: Path | None,
+    resume: bool,
+    fingerprint: str,
+    watch: Callable[[Progress], None],
+    make: Callable[[Job, TrainSection, Alone], Loop] = Loop,
+) -> Trained:
+    """Train what a job says, from its newest checkpoint where there is one; keep checkpoints, tell the trackers.
+
+    Raises:
+        Interrupted: a stop was asked for; a checkpoint is written.
+    """
+    for reason in job.plan.reasons:
         log.note(reason)
     store = Checkpoints(folder / "checkpoints", section.keep) if folder else None
     trackers = _trackers(section, folder)
@@ -131,7 +159,7 @@ def fit(
         newest = store.newest()
     elif store is not None:
         store.clear()
-    trained = Trained(model, chosen.epochs, chosen.steps, False, facts={"truncated": data.truncated})
+    trained = Trained(job.model, job.plan.epochs, job.plan.steps, False, facts={"truncated": job.data.truncated})
 
     def best() -> Any:
         step = store.best_step() if store else None
@@ -144,17 +172,7 @@ def fit(
             return None
 
     with listening(group.world > 1) as stop:
-        job = Job(
-            model, task, space, data, chosen, adaptations, wanted.losses,
-            augmented=bool(wanted.augmentations),
-            other_text=any(m.other_text for m in wanted.methods) or any(one.other_text for one in wanted.losses),
-            judge=judge,
-            best=best,
-            stop=stop,
-            start=start,
-            base=base,
-            earlier=earlier,
-        )  # fmt: skip
+        job = replace(job, best=best, stop=stop)
         saved = time.monotonic()
         snapshot = store.load(newest) if store and newest is not None else None
         if snapshot is not None:
@@ -165,7 +183,7 @@ def fit(
                 )
             log.note(f"resumed at step {newest}")
             _recall(trained, snapshot["facts"])
-        for progress in train(job, section, group, group.spread(snapshot)):
+        for progress in train(job, section, group, group.spread(snapshot), make):
             _note(trained, progress)
             if trackers is not None:
                 trackers.log(_figures(progress), step=progress.step)

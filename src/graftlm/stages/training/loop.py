@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from graftlm.contracts.loss import Look
 from graftlm.contracts.method import Inner, Update
+from graftlm.contracts.model import Model
 from graftlm.contracts.progress import Progress
-from graftlm.contracts.values import Batch, Score
+from graftlm.contracts.task import Task
+from graftlm.contracts.values import Batch, Score, Space
 from graftlm.core import log, seeds
 from graftlm.core.errors import UserError
 from graftlm.nn import ordering
@@ -177,8 +179,12 @@ class Loop:
             raise
         return self.group.add_up(self.trainable, mean)
 
+    def part(self, batch: Batch) -> tuple[Task, Space, Model]:
+        """Return the task, the answers and the model of a batch."""
+        return self.job.task, self.job.space, self.model
+
     def _loss(self, batch: Batch, share: float, total: float) -> Tensor:
-        job = self.job
+        task, space, model = self.part(batch)
         if self.prefix is not None:
             self.prefix.load(batch.rows, batch.inputs["attention_mask"], self.device)
         asked = {f"output_{need}": True for need in ("hidden_states", "attentions") if need in self.needs}
@@ -187,21 +193,12 @@ class Loop:
         outputs = passes.again()
         parts = []
         if not any(loss.replaces_task_loss for loss, _ in self.terms):
-            parts.append(job.task.loss(outputs, batch.targets) / total)
+            parts.append(task.loss(outputs, batch.targets) / total)
         for loss, key in self.terms:
             state = self.states[key] if key in self.states else None
             look = Look(
-                batch,
-                outputs,
-                self.model,
-                job.task,
-                job.space,
-                self.step,
-                passes.again,
-                state,
-                passes.repeat,
-                passes.run,
-            )
+                batch, outputs, model, task, space, self.step, passes.again, state, passes.repeat, passes.run
+            )  # fmt: skip
             parts.append(loss.strength * share * loss(look))
         return torch.stack([part.float() for part in parts]).sum()
 
@@ -325,8 +322,14 @@ class Loop:
         self.module.eval()
 
 
-def train(job: Job, section: TrainSection, group: Alone, resume: Mapping[str, Any] | None = None) -> Iterator[Progress]:
-    """Train, yielding Progress now and then, after each evaluation and at the end.
+def train(
+    job: Job,
+    section: TrainSection,
+    group: Alone,
+    resume: Mapping[str, Any] | None = None,
+    make: Callable[[Job, TrainSection, Alone], Loop] = Loop,
+) -> Iterator[Progress]:
+    """Train, yielding Progress now and then, after each evaluation and at the end; `make` gives the loop.
 
     At the end the best weights (by the task's own metric on the validation rows) are in the model, and
     methods have finished. A caller that stops early closes the generator: the model is then whole again,
@@ -335,7 +338,7 @@ def train(job: Job, section: TrainSection, group: Alone, resume: Mapping[str, An
     Raises:
         UserError: the loss is not finite; the message says what to change.
     """
-    loop = Loop(job, section, group)
+    loop = make(job, section, group)
     try:
         if resume is not None:
             restore_snapshot(loop, resume)

@@ -1,0 +1,172 @@
+"""Fitting several tasks on one backbone: one model over all, one loop, one checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from graftlm.contracts.backbone import Backbone, Base
+from graftlm.contracts.balancer import Balancer
+from graftlm.contracts.loss import Loss
+from graftlm.contracts.method import Linear, Method, Setting, start_head
+from graftlm.contracts.model import Model
+from graftlm.contracts.progress import Progress
+from graftlm.contracts.rows import Rows
+from graftlm.contracts.task import Task
+from graftlm.contracts.values import Score, Space
+from graftlm.core.errors import RecipeError, UserError
+from graftlm.nn import precision as formats
+from graftlm.recipe import TrainSection
+from graftlm.stages.training.assembling import assemble
+from graftlm.stages.training.encoding import encode
+from graftlm.stages.training.fitting import ORDER, Trained, carry
+from graftlm.stages.training.job import Job
+from graftlm.stages.training.planning import Plan, plan
+from graftlm.stages.training.processes import Alone
+from graftlm.stages.training.several import Part, SeveralLoop, joined, together
+from graftlm.stages.training.snapshots import seed_generators
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One of several tasks as the recipe asks for it: what is asked, of which rows, and what it weighs."""
+
+    task: Task
+    space: Space
+    rows: Rows
+    limit: int
+    weight: float = 1.0
+    probe: Callable[[], Linear | None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the tasks share."""
+
+    section: TrainSection
+    backbone: Backbone
+    methods: Sequence[Method]
+    losses: Sequence[Loss]
+    balancer: Balancer
+
+
+def fit_several(
+    shared: Shared,
+    base: Base,
+    tasks: Mapping[str, Asked],
+    *,
+    judge: Callable[[Mapping[str, Model]], Score] | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    fingerprint: str = "",
+    watch: Callable[[Progress], None] = lambda progress: None,
+    steps: int | None = None,
+) -> tuple[Trained, dict[str, Model]]:
+    """Train one backbone for several tasks; return how it went, and the model of each task.
+
+    `judge(models)` scores the validation rows of all tasks. `steps` ends the run early (trial runs).
+
+    Raises:
+        RecipeError: methods, losses or the balancer refuse to work here, all reasons together.
+        Interrupted: a stop was asked for; a checkpoint is written.
+    """
+    section = shared.section
+    parts = []
+    models: dict[str, Model] = {}
+    for name, asked in tasks.items():
+        models[name] = assemble(base, shared.backbone, asked.task, asked.space, seed=section.seed)
+    model = together(models)
+    for name, asked in tasks.items():
+        data = encode(asked.rows, asked.task, base.tokenizer, asked.space, asked.limit)
+        parts.append(Part(name, asked.task, asked.space, models[name], data, asked.weight))
+    chosen = _planned(shared, parts, base.card.width, steps)
+    first = parts[0]
+    setting = Setting(
+        task=first.task,
+        space=first.space,
+        optimizer=section.optimizer,
+        rows=sum(len(asked.rows) for asked in tasks.values()),
+        steps=chosen.steps,
+        seed=section.seed,
+        methods=tuple(method.name() for method in shared.methods),
+        losses=tuple(loss.name() for loss in shared.losses),
+    )
+    _refuse(shared, model, setting, parts)
+    seed_generators(section.seed, "methods")
+    if all(getattr(method, "head", "probe") == "probe" for method in shared.methods):
+        for part in parts:  # the methods see one model, whose heads have no common solution
+            start_head(part.model, replace(setting, task=part.task, probe=tasks[part.name].probe))
+    adaptations = [method.apply(model, setting) for method in sorted(shared.methods, key=lambda m: ORDER[m.layout])]
+    solved = [method.name() for method, one in zip(shared.methods, adaptations, strict=True) if one.solved]
+    if solved:
+        raise RecipeError(f"method '{solved[0]}' solves the head of one task at once; with several tasks, train.")
+    job = Job(
+        model, first.task, first.space, joined(parts), chosen, adaptations, shared.losses,
+        other_text=any(m.other_text for m in shared.methods) or any(one.other_text for one in shared.losses),
+        judge=None if judge is None else lambda _: judge(models),
+    )  # fmt: skip
+    trained = carry(
+        job, section, group=Alone(formats.device_for(section.device)), folder=folder, resume=resume,
+        fingerprint=fingerprint, watch=watch, make=partial(SeveralLoop, parts=parts, balancer=shared.balancer),
+    )  # fmt: skip
+    return trained, models
+
+
+def _planned(shared: Shared, parts: Sequence[Part], width: int, steps: int | None) -> Plan:
+    """Return the plan: an epoch is over when each row was seen once, by the task with the most rows where all enter."""
+    section = shared.section
+    per_part = [math.ceil(part.data.units / section.batch_size) for part in parts]
+    draws = type(shared.balancer).plan is not Balancer.plan
+    per_epoch = sum(per_part) if draws else max(per_part)
+    chosen = plan(section, section.optimizer, sequences=per_epoch * section.batch_size, width=width)
+    return chosen if steps is None else replace(chosen, steps=min(steps, chosen.steps), reasons=())
+
+
+def _refuse(shared: Shared, model: Model, setting: Setting, parts: Sequence[Part]) -> None:
+    """Raise one RecipeError with every reason why something cannot be used for several tasks at once."""
+    reasons = []
+    if (reason := shared.balancer.refuses([part.name for part in parts])) is not None:
+        reasons.append(f"balancer '{shared.balancer.name()}': {reason}")
+    for method in shared.methods:
+        if (reason := method.refuses(model, setting)) is not None:
+            reasons.append(f"method '{method.name()}': {reason}")
+        elif method.wants_start:
+            reasons.append(f"method '{method.name()}': it looks at one task's start, and there are several tasks")
+    for loss in shared.losses:
+        if type(loss).start is not Loss.start or type(loss).prepare is not Loss.prepare or loss.wants_start:
+            reasons.append(f"loss '{loss.name()}': it keeps a state of one task, and there are several")
+            continue
+        for part in parts:
+            if (reason := loss.refuses(part.model, part.task)) is not None:
+                reasons.append(f"loss '{loss.name()}' for the task '{part.name}': {reason}")
+    if reasons:
+        raise RecipeError("These cannot work together:\n" + "\n".join(f"  {reason}." for reason in reasons))
+
+
+def trial(
+    shared: Shared,
+    base: Base,
+    tasks: Mapping[str, Asked],
+    weights: Mapping[str, float],
+    rungs: Sequence[int],
+    judge: Callable[[Mapping[str, Model]], Score],
+) -> Iterator[float]:
+    """Train with fixed weights for as many steps as the last rung has; yield the score after each rung."""
+    weighed = {name: replace(asked, weight=weights[name]) for name, asked in tasks.items()}
+    for steps in rungs:
+        # each rung is a run of its own, whose schedule ends there: scores in mid-schedule say little
+        seen: list[float] = []
+
+        def keep(models: Mapping[str, Model], seen: list[float] = seen) -> Score:
+            score = judge(models)
+            seen.append(score.value)
+            return score
+
+        section = shared.section.model_copy(update={"budget": None, "evaluate_every": 1e6, "trackers": []})
+        fit_several(replace(shared, section=section), base, weighed, judge=keep, steps=steps)
+        if not seen:
+            raise UserError("balancer 'cross_validated': a trial run ended without a score.")
+        yield seen[-1]
