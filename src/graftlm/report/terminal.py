@@ -29,6 +29,9 @@ def show(
 
     console = console or Console(highlight=False)
     plain = not console.is_terminal
+    if "tasks" in metrics:
+        _several(metrics, folder, console)
+        return
     if metrics.get("primary"):
         split = metrics["primary"]["split"]
         console.print(Text(_headline(metrics, split), style="" if plain else "bold"), soft_wrap=plain)
@@ -51,6 +54,21 @@ def show(
         console.print(Text(line, style="" if plain else "dim"), soft_wrap=plain)
     for name, place in _places(folder):
         console.print(f"{name:8}{place}", markup=False, soft_wrap=True)
+
+
+def _several(metrics: Mapping[str, Any], folder: Path | str | None, console: Console) -> None:
+    """Print the end of a run of several tasks: each one's own, then how it stands to training it alone."""
+    from rich.text import Text
+
+    plain = not console.is_terminal
+    for name, one in metrics["tasks"].items():
+        console.print(Text(f"\n{name}", style="" if plain else "bold cyan"))
+        show(one, folder=None if folder is None else Path(folder) / "tasks" / name, console=console)
+    for name, gap in metrics.get("single", {}).items():
+        points = ", ".join(f"{100 * gap[key]:+.1f}" for key in ("low", "high"))
+        word = "hurt" if gap["hurt"] else "did not measurably hurt"
+        text = f"{name}: training together {word}: {100 * gap['gain']:+.1f} points [{points}] against training it alone"
+        console.print(Text(text, style="red" if gap["hurt"] and not plain else ""), soft_wrap=plain)
 
 
 def _headline(metrics: Mapping[str, Any], split: str) -> str:
