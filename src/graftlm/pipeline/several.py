@@ -21,6 +21,8 @@ from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
 from graftlm.recipe import Recipe
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from graftlm.contracts.balancer import Balancer
     from graftlm.contracts.model import Model
     from graftlm.stages.training.encoding import Held
@@ -160,8 +162,9 @@ def fit_several(
 
 
 def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[..., float]]) -> Run:
+    from graftlm.prediction import embed
     from graftlm.stages.evaluating import own_metric
-    from graftlm.stages.training.assembling import assemble
+    from graftlm.stages.training.assembling import assemble, embedding_model
     from graftlm.stages.training.encoding import hold
     from graftlm.stages.training.features import Features
     from graftlm.stages.training.fitting_several import Asked, Shared, fit_several
@@ -183,12 +186,18 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
         )  # fmt: skip
         held = hold(valid, task, base.tokenizer, limit) if valid is not None and len(valid) else None
         ready.append(_Ready(line, Asked(task, space, rows, limit, line.weight, _probe(features, rows)), features, held))
+
+    def vectors(texts: Sequence[str]) -> np.ndarray:
+        bare = embedding_model(base, recipe.backbone)
+        limit = base.card.limit
+        return embed(bare, texts, limit=limit, precision=section.precision, device=section.device)
+
     contenders = {}
     for one in ready:
         line = one.line
         log.note(f"task {line.name}:")
         contenders[line.name] = compare_baselines(
-            line.work, line.checked.dataset.splits, one.asked.space, one.features, _no_scratch, own
+            line.work, line.checked.dataset.splits, one.asked.space, one.features, _no_scratch, vectors, own
         )
         whole.seconds |= {f"{line.name}: {stage}": spent for stage, spent in line.work.seconds.items() if stage}
     tasks = {one.line.name: one.asked for one in ready}
