@@ -71,3 +71,27 @@ def test_a_fit_from_its_bundle_holds_what_it_knew(first, place, loss, strength):
         given = {**QUICK, "base": str(first.bundle), "baselines": "none", "rate": 2e-3, "epochs": 8, "settings": LAST}
         told[name] = drift(first, fit(train, out=str(place / f"{loss}_{name}"), loss=losses, **given))
     assert told[loss] < 0.5 * told["plain"]
+
+
+def test_a_chain_hands_on_what_its_runs_left(first, place):
+    """Synaptic intelligence: the second run holds what the first one's path was worth, and leaves the sum of both."""
+    other = {"card": "noun", "money": "verb", "trip": "noun"}
+    given = {**QUICK, "baselines": "none", "epochs": 4, "settings": LAST}
+    method = {"use": "synaptic_intelligence"}
+    one = fit(write(place / "c.jsonl", rows(60, 1)), out=str(place / "si_one"), method=method, **given)
+    worth = open_earlier(str(one.folder)).left()
+    assert worth
+    assert all(name.startswith("synaptic_intelligence/base.") for name in worth)
+    assert sum(float(tensor.sum()) for tensor in worth.values()) > 0
+    train = write(place / "d.jsonl", [{**row, "label": other[row["label"]]} for row in rows(60, 3)])
+    given["base"] = str(one.bundle)
+    two = fit(train, out=str(place / "si_two"), method={**method, "run": str(one.folder), "strength": 1.0}, **given)
+    after = open_earlier(str(two.folder)).left()
+    assert all(bool((after[name] >= worth[name]).all()) for name in worth)
+    plain = fit(train, out=str(place / "si_plain"), method=method, **given)
+    assert drift(one, two) < drift(one, plain)
+    with pytest.raises(UserError, match="left nothing to hold"):
+        fit(
+            train, out=str(place / "si_none"), method={**method, "run": str(first.folder)},
+            **{**given, "base": str(first.bundle)},
+        )  # fmt: skip

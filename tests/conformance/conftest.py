@@ -194,6 +194,18 @@ def rows_of(task: str) -> list[dict[str, Any]]:
     return [{"text": text, "label": label} for text, label in ROWS]
 
 
+def made(kind: str, given: Any) -> Any:
+    """Return a plug-in; one given by name has the options that its own test calls OPTIONS, if it has any."""
+    if isinstance(given, str):
+        own = Path(__file__).parents[1] / "plugins" / registry.FOLDERS[kind] / f"test_{given}.py"
+        if own.is_file() and "\nOPTIONS" in own.read_text(encoding="utf-8"):
+            spec = importlib.util.spec_from_file_location(f"options_of_{given}", own)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            given = {"use": given, **module.OPTIONS}
+    return registry.make(kind, given)
+
+
 class Run:
     """One small training run, put together by hand from the parts that a recipe names."""
 
@@ -233,8 +245,8 @@ class Run:
         sequences = list(range(len(self.data.packed)))
         self.inputs = self.data.packed.batch(sequences, self.model.tokenizer.pad_token_id, "right")
         self.batch = Batch(self.inputs, self.task.stack(self.data.targets), sequences)
-        self.methods = [registry.make("method", each) for each in methods]
-        self.losses = [registry.make("loss", each) for each in losses]
+        self.methods = [made("method", each) for each in methods]
+        self.losses = [made("loss", each) for each in losses]
         rng = np.random.default_rng(0)
         weight = rng.normal(size=(self.space.size, base.card.width)).astype("float32") * 0.1
         self.setting = Setting(
@@ -333,6 +345,12 @@ class Run:
 
         write(folder, self.model, self.task, self.space, max_length=self.limit)
         return load(open_bundle(folder), precision="fp32", device="cpu")
+
+
+@pytest.fixture
+def make_plugin() -> Any:
+    """Return the function that makes a plug-in by name, with the options that its own test names."""
+    return made
 
 
 @pytest.fixture

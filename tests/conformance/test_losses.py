@@ -8,7 +8,6 @@ import torch
 
 from graftlm.contracts.loss import Look
 from graftlm.contracts.values import Outputs
-from graftlm.core import registry
 
 
 def value(run, loss, state):
@@ -25,9 +24,9 @@ def value(run, loss, state):
     return loss(Look(run.batch, again(), run.model, run.task, run.space, 0, again, state, again, ran))
 
 
-def test_it_is_a_finite_scalar_with_gradient(loss_name, make_run):
+def test_it_is_a_finite_scalar_with_gradient(loss_name, make_run, make_plugin):
     run = make_run(["full"])
-    loss = registry.make("loss", loss_name)
+    loss = make_plugin("loss", loss_name)
     assert loss.refuses(run.model, run.task) is None
     run.model.module.train()
     torch.manual_seed(0)
@@ -40,9 +39,9 @@ def test_it_is_a_finite_scalar_with_gradient(loss_name, make_run):
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-def test_a_small_step_against_the_gradient_makes_it_smaller(loss_name, make_run):
+def test_a_small_step_against_the_gradient_makes_it_smaller(loss_name, make_run, make_plugin):
     run = make_run(["full"])
-    loss = registry.make("loss", loss_name)
+    loss = make_plugin("loss", loss_name)
     state = loss.prepare(run.ground())
     with torch.no_grad():  # away from the start, where an anchored loss is at its minimum
         for parameter in run.model.module.parameters():

@@ -120,7 +120,7 @@ def test_every_ordered_pair_works_through_a_bundle_or_is_refused(method_name, ot
 @pytest.mark.slow
 def test_it_works_with_every_loss_or_is_refused(method_name, loss_name, make_run):
     run = make_run([method_name], losses=[loss_name])
-    loss = registry.make("loss", loss_name)
+    loss = run.losses[0]
     if reason := refusal(run, method_name) or loss.refuses(run.model, run.task) or loss.clashes(run.methods):
         pytest.skip(f"refused: {reason}")
     assert all(math.isfinite(loss) for loss in run.train(steps=2))

@@ -120,15 +120,24 @@ def masked(ids: Any, tokenizer: Any, draw: Any) -> tuple[Tensor, Tensor]:
     return torch.where(chosen, tokenizer.mask_token_id, plain), torch.where(chosen, plain, -100)
 
 
+def _kinds(ground: Ground) -> list[str]:
+    """Return the classes of Transformers that the base was saved as."""
+    return [] if ground.base is None else list(getattr(ground.base.config, "architectures", None) or [])
+
+
+def has_masked_head(ground: Ground) -> bool:
+    """Tell whether the base was saved with the head of a masked language model."""
+    return any(k.endswith("ForMaskedLM") for k in _kinds(ground)) and bool(ground.model.tokenizer.mask_token)
+
+
 def masked_model(ground: Ground) -> Any:
     """Return the base with its masked language model's head, in eval mode.
 
     Raises:
         UserError: it has none.
     """
-    base = ground.base
-    kinds = [] if base is None else list(getattr(base.config, "architectures", None) or [])
-    if base is None or not any(kind.endswith("ForMaskedLM") for kind in kinds) or not ground.model.tokenizer.mask_token:
+    base, kinds = ground.base, _kinds(ground)
+    if base is None or not has_masked_head(ground):
         raise UserError(
             f"General text needs a base with a masked language model's head; '{ground.model.card.name}' was saved as "
             f"{', '.join(kinds) or 'an encoder alone'}. Name an earlier run instead, or leave both out."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.backbone import Base
 from graftlm.contracts.model import Model
-from graftlm.contracts.values import Batch, Example, Space
+from graftlm.contracts.values import Batch, Example, Score, Space
 from graftlm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class Ground:
     `start` is the model as it was assembled, before any method changed it, frozen and in eval mode: None where no
     plug-in `wants_start`. `batches(count, size)` gives `count` training rows in batches of `size`, always the same
     ones. `rate` is the peak learning rate. `targets` are the truths of all training sequences as the task encodes
-    them. `earlier(run)` opens an earlier run, `base` the base model once more.
+    them. `earlier(run)` opens an earlier run, `base` the base model once more, `judge(model)` scores the validation
+    rows (None where there are none).
     """
 
     model: Model
@@ -58,3 +59,4 @@ class Ground:
     targets: Sequence[Any] = field(default=(), repr=False)
     batches: Callable[[int, int], Iterator[Batch]] = field(default=lambda count, size: iter(()), repr=False)
     earlier: Callable[[str], Earlier] = field(default=no_run, repr=False)
+    judge: Callable[[Model], Score] | None = field(default=None, repr=False)

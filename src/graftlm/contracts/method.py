@@ -12,7 +12,7 @@ from graftlm.core import registry
 from graftlm.core.plugin import Plugin
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from graftlm.contracts.ground import Ground
     from graftlm.contracts.loss import Loss
@@ -73,7 +73,9 @@ class Adaptation:
     mode, and their outputs may be computed once. `solved` says
     that no gradient step is needed. `state` enters every checkpoint and joins the optimizer. `begin(ground)` runs once
     before the first step, when the model is as it trains. `settle()` puts in the weights that would be saved now, where
-    these are not the ones that train (averages), and returns what puts the others back. `perturbs` says that the
+    these are not the ones that train (averages), and returns what puts the others back. `leave()` gives, with the best
+    weights in the model and before anything is merged, tensors for later runs that name this one, as `method/name`.
+    `perturbs` says that the
     outputs of the embeddings are changed, so that those of frozen blocks cannot be stored.
     """
 
@@ -88,6 +90,7 @@ class Adaptation:
     state: nn.Module | None = None
     begin: Callable[[Ground], None] | None = None
     settle: Callable[[], Callable[[], None]] | None = None
+    leave: Callable[[], Mapping[str, Tensor]] | None = None
     perturbs: bool = False
 
 

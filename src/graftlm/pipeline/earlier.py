@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from graftlm.contracts.ground import Earlier
 from graftlm.contracts.values import Example
-from graftlm.core import seeds
+from graftlm.core import files, seeds
 from graftlm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,6 +46,15 @@ def open_earlier(run: str) -> Earlier:
     return Earlier(
         model, opened.task(), opened.space(), opened.max_length, len(rows), examples, lambda: left(Path(run))
     )
+
+
+def leave(run: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write what the methods of a run leave for later ones, where they leave anything."""
+    if tensors:
+        from safetensors.torch import save_file
+
+        with files.writing(run / LEFT) as place:
+            save_file(dict(tensors), place)
 
 
 def left(run: Path) -> Mapping[str, Tensor]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.values import Answer, Space
 from graftlm.core import files, memory
+from graftlm.pipeline.earlier import leave
 from graftlm.pipeline.remember import Remembered
 from graftlm.pipeline.work import Checked, Run, Work
 
@@ -108,6 +109,7 @@ def finish(
             )
         ),
     )
+    leave(folder, trained.left)
     shutil.rmtree(folder / "scratch", ignore_errors=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     # last: a run folder with metrics.json is a finished run

@@ -16,6 +16,7 @@ from graftlm.core import seeds
 from graftlm.nn.dropout import Draws
 
 if TYPE_CHECKING:
+    from graftlm.stages.training.job import Job
     from graftlm.stages.training.loop import Loop
 
 
@@ -32,7 +33,7 @@ def ground_of(loop: Loop) -> Ground:
     return Ground(
         job.model, job.task, job.space,
         seed=loop.section.seed, steps=job.plan.steps, rate=job.plan.rate, start=job.start, base=job.base,
-        targets=job.data.targets, batches=batches, earlier=job.earlier,
+        targets=job.data.targets, batches=batches, earlier=job.earlier, judge=job.judge,
     )  # fmt: skip
 
 
@@ -77,6 +78,14 @@ def settle(adaptations: Sequence[Adaptation]) -> Callable[[], None]:
             one()
 
     return back
+
+
+def end(job: Job) -> None:
+    """Put in the weights to be saved, once the best ones are in the model, and take what methods leave."""
+    settle(job.adaptations)
+    for adaptation in job.adaptations:
+        if adaptation.leave is not None:
+            job.left.update({name: tensor.detach().cpu().contiguous() for name, tensor in adaptation.leave().items()})
 
 
 @contextmanager

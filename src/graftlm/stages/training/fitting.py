@@ -50,7 +50,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Trained:
-    """A trained model: how it went, and at how many epochs the best weights were found."""
+    """A trained model: how it went, at how many epochs the best weights were found, what is left for later runs."""
 
     model: Model
     epochs: float
@@ -59,6 +59,7 @@ class Trained:
     history: list[dict[str, Any]] = field(default_factory=list)
     timing: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    left: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def fit(
@@ -172,7 +173,7 @@ def carry(
             return None
 
     with listening(group.world > 1) as stop:
-        job = replace(job, best=best, stop=stop)
+        job = replace(job, best=best, stop=stop, left=trained.left)
         saved = time.monotonic()
         snapshot = store.load(newest) if store and newest is not None else None
         if snapshot is not None:

@@ -27,7 +27,7 @@ class Job:
     `judge(model)` scores the validation rows (None where there are none); `best()` returns the tensors
     of the best checkpoint so far, which are loaded at the end, or None to keep the last ones; `stop()` asks
     for a Progress after this very step (among several processes it is a `Stop`, which they agree on). `start`, `base`
-    and `earlier` are those of `Ground`.
+    and `earlier` are those of `Ground`; `left` is filled at the end with what methods leave for later runs.
     """
 
     model: Model
@@ -45,3 +45,4 @@ class Job:
     start: nn.Module | None = field(default=None, repr=False)
     base: Base | None = field(default=None, repr=False)
     earlier: Callable[[str], Earlier] = field(default=no_run, repr=False)
+    left: dict[str, Tensor] = field(default_factory=dict, repr=False)

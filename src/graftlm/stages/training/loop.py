@@ -25,7 +25,7 @@ from graftlm.nn.prefix import FrozenPrefix
 from graftlm.nn.schedules import multiplier
 from graftlm.recipe import TrainSection
 from graftlm.stages.training import sparing
-from graftlm.stages.training.beginning import Passes, begin, settle, settled, why_not_stored
+from graftlm.stages.training.beginning import Passes, begin, end, settled, why_not_stored
 from graftlm.stages.training.groups import multipliers, parameter_groups
 from graftlm.stages.training.job import Job
 from graftlm.stages.training.levers import Levers, pull
@@ -375,7 +375,7 @@ def train(
         tensors = job.best()
         if tensors is not None:
             restore_snapshot(loop, {"tensors": tensors}, weights_only=True)
-        settle(job.adaptations)
+        end(job)
     finally:
         loop.close()
     for adaptation in reversed(job.adaptations):
