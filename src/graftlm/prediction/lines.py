@@ -88,3 +88,11 @@ def read_predictions(path: Path) -> Predictions:
         raise DataError(f"{path}: expected one answer a line; the file is empty.")
     arrays = {name: np.array([np.nan if x is None else x for x in column]) for name, column in grades.items()}
     return Predictions(path, tuple(ids), tuple(rows), arrays)
+
+
+def read_lines(path: Path, numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    """Return the lines with the given numbers (None: all) of what `write_predictions` wrote, in the order asked for."""
+    wanted = None if numbers is None else set(numbers)
+    with path.open(encoding="utf-8") as handle:
+        found = {n: json.loads(text) for n, text in enumerate(handle) if wanted is None or n in wanted}
+    return [found[n] for n in (found if numbers is None else numbers)]

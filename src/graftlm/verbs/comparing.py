@@ -1,8 +1,10 @@
-"""`graft compare` as a function: two runs on the same rows."""
+"""`graft compare` as a function: two runs or more on the same rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,56 +19,119 @@ SPLITS = ("test", "valid")
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two runs in the primary metric: their figures, and by how much the first is better."""
+class Pair:
+    """By how much one run is better than another; `holm` is the p-value with Holm's correction over all pairs."""
 
     first: str
     second: str
+    difference: Difference
+    holm: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"first": self.first, "second": self.second, **self.difference.as_json(), "p_holm": self.holm}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Runs in the primary metric: their figures, and by how much each is better than each that comes after it.
+
+    `page` is the file that shows it all, where one was asked for.
+    """
+
+    runs: tuple[str, ...]
     split: str
     metric: str
-    values: tuple[float, float]
+    values: tuple[float, ...]
     higher_is_better: bool
     percent: bool
-    difference: Difference
+    pairs: tuple[Pair, ...]
+    page: Path | None = None
+
+    @property
+    def difference(self) -> Difference:
+        """Return by how much the first run is better than the second."""
+        return self.pairs[0].difference
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {
-            "first": self.first,
-            "second": self.second,
+            "runs": list(self.runs),
             "split": self.split,
             "metric": self.metric,
             "values": list(self.values),
             "higher_is_better": self.higher_is_better,
             "difference": self.difference.as_json(),
+            "pairs": [pair.as_json() for pair in self.pairs],
         }
 
 
 def compare(
-    first: Path | str, second: Path | str, *, split: str | None = None, resamples: int = 1000, seed: int = 0
+    first: Path | str,
+    second: Path | str,
+    *more: Path | str,
+    split: str | None = None,
+    out: Path | str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> Comparison:
-    """Compare what two runs answered to the same rows of a split (None: test, where both have one, else valid).
+    """Compare what runs answered to the same rows of a split (None: test, where all have one, else valid).
+
+    With `out`, a page with figures, differences, learning curves, recipes and the rows where the runs disagree is
+    written there.
 
     Raises:
-        UserError: a folder is no finished run, the tasks differ, or the rows do.
+        UserError: a folder is no finished run, the tasks differ, or the rows do; the page cannot be written.
     """
     from graftlm.stages.evaluating import paired
 
-    one, other = Path(first), Path(second)
-    task, theirs = _recipe(one).task, _recipe(other).task
-    if task.name() != theirs.name():
-        raise UserError(f"Only runs of one task can be compared; {one} is {task.name()}, {other} is {theirs.name()}.")
-    split = split or _common(one, other)
-    mine, yours = (read_predictions(folder / "predictions" / f"{split}.jsonl") for folder in (one, other))
-    _same_rows(mine, yours)
+    folders = [Path(each) for each in (first, second, *more)]
+    recipes = [_recipe(folder) for folder in folders]
+    task = recipes[0].task
+    for folder, other in zip(folders, recipes, strict=True):
+        if other.task.name() != task.name():
+            raise UserError(
+                f"Only runs of one task can be compared; {folders[0]} is {task.name()}, {folder} is "
+                f"{other.task.name()}."
+            )
+    split = split or _common(folders)
+    answers = [read_predictions(folder / "predictions" / f"{split}.jsonl") for folder in folders]
+    for other in answers[1:]:
+        _same_rows(answers[0], other)
     metric = task.primary
-    if mine.grades.keys() != yours.grades.keys():
-        raise UserError(f"{mine.path} and {yours.path} hold different grades; run both fits with the same version.")
-    values = float(metric.compute(mine.grades)), float(metric.compute(yours.grades))
-    difference = paired(task, mine.grades, yours.grades, resamples=resamples, seed=seed)
-    return Comparison(
-        str(one), str(other), split, metric.name, values, metric.higher_is_better, metric.percent, difference
+    differences = {
+        (one, other): paired(task, answers[one].grades, answers[other].grades, resamples=resamples, seed=seed)
+        for one, other in combinations(range(len(folders)), 2)
+    }
+    corrected = holm([difference.p_value for difference in differences.values()])
+    found = Comparison(
+        tuple(map(str, folders)),
+        split,
+        metric.name,
+        tuple(float(metric.compute(each.grades)) for each in answers),
+        metric.higher_is_better,
+        metric.percent,
+        tuple(
+            Pair(str(folders[one]), str(folders[other]), difference, p_value)
+            for ((one, other), difference), p_value in zip(differences.items(), corrected, strict=True)
+        ),
+        Path(out) if out is not None else None,
     )
+    if found.page is not None:
+        from graftlm.verbs.comparison_page import write
+
+        write(found, recipes, answers)
+    return found
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values with Holm's step-down correction (Holm 1979), in their order."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    found, largest = [0.0] * len(p_values), 0.0
+    for place, number in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
+        found[number] = largest
+    return found
 
 
 def _recipe(folder: Path) -> Recipe:
@@ -78,15 +143,15 @@ def _recipe(folder: Path) -> Recipe:
     return recipe.build(recipe.read(path))
 
 
-def _common(one: Path, other: Path) -> str:
-    held = [{path.stem for path in (folder / "predictions").glob("*.jsonl")} for folder in (one, other)]
+def _common(folders: Sequence[Path]) -> str:
+    held = [{path.stem for path in (folder / "predictions").glob("*.jsonl")} for folder in folders]
     for split in SPLITS:
-        if split in held[0] and split in held[1]:
+        if all(split in names for names in held):
             return split
-    shown = [listing(sorted(names)) or "none" for names in held]
+    shown = ", ".join(f"{f} has {listing(sorted(names)) or 'none'}" for f, names in zip(folders, held, strict=True))
     raise UserError(
-        f"The runs have no split in common: {one} has {shown[0]}, {other} has {shown[1]}. "
-        "Fit both with the same test file, or evaluate them on one with `graft evaluate`."
+        f"The runs have no split in common: {shown}. "
+        "Fit them with the same test file, or evaluate them on one with `graft evaluate`."
     )
 
 
@@ -108,3 +173,5 @@ def _same_rows(mine: Predictions, yours: Predictions) -> None:
                 f"{mine.path} and another, '{yours.ids[number]}', in {yours.path}. Fit both with the same data and "
                 "the same seed for the split."
             )
+    if mine.grades.keys() != yours.grades.keys():
+        raise UserError(f"{mine.path} and {yours.path} hold different grades; run both fits with the same version.")
