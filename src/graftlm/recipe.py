@@ -141,7 +141,7 @@ class TrainSection(Section):
     refit: bool = False
     """After choosing on the validation rows, train once more on training and validation rows together."""
     trackers: list[str] = Field(default_factory=list)
-    """Accelerate's trackers by name: tensorboard, wandb, mlflow."""
+    """Accelerate's trackers by name: tensorboard, wandb, mlflow; figures, recipe, report and bundle go there."""
 
 
 HOW = ("processes",)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from graftlm.contracts.model import Model
     from graftlm.stages.evaluating import OwnMetric
+    from graftlm.stages.tracking import Tracking
     from graftlm.stages.training.fitting import Trained
 
 
@@ -64,12 +65,14 @@ def _lead(
     """Do what one process does: all but its share of the training, of which `crew` sees to the rest."""
     from graftlm.stages import checking, run_folder
     from graftlm.stages.evaluating import own_metric
+    from graftlm.stages.tracking import Tracking
     from graftlm.stages.training.stopping import terminable
 
     named: list[Any] = [*recipe.evaluate.metrics, *own_metrics]
     own = [own_metric(metric) for metric in named]
     folder = run_folder.examine(recipe, resume=resume)
     work = Work(recipe, folder, watch, resume)
+    tracking = Tracking(recipe.train.trackers, folder, recipe.as_json())
     work.stage("read")
     checked = check(recipe, given, opened=crew.open_on)
     checking.raise_for(checked.findings)
@@ -88,11 +91,14 @@ def _lead(
                     log.warn(finding.message)
             if checked.task is not None:
                 work.recipe = recipe.model_copy(update={"task": checked.task})
-            run = _fit(work, checked, own, crew)
+            run = _fit(work, checked, own, crew, tracking)
+            tracking.finish(run.metrics, folder / "report.html", run.bundle)
             runs.append(run)
     except (Interrupted, KeyboardInterrupt) as stop:
         said = str(stop) or "Stopped."
         raise Interrupted(f"{said} Go on with the same command and: --out {folder} --resume") from None
+    finally:
+        tracking.close()
     told = run.metrics.get("remember")
     if told and not told["kept"]:
         raise GateMissed(f"remember.forget_at_most: {told['sentence']} The run lies in '{folder}'.")
@@ -102,7 +108,7 @@ def _lead(
     return run
 
 
-def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew) -> Run:
+def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tracking: Tracking) -> Run:
     from graftlm.prediction import Predictor, embed
     from graftlm.stages.training.assembling import assemble, embedding_model
     from graftlm.stages.training.encoding import hold
@@ -164,7 +170,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew) -> 
     }  # fmt: skip
     trained: Trained = crew.train(
         wanted, base, space, rows, judge=judge if held else None, folder=work.folder, resume=work.resume,
-        fingerprint=mark, **options,
+        fingerprint=mark, **{**options, "watch": tracking.watching(work.watch.progress)},
     )  # fmt: skip
     known: dict[str, Sequence[Answer]] = {}
     tuned = space

@@ -235,17 +235,6 @@ def test_so_many_epochs_may_be_asked_for(make_rows):
     assert trained.steps == 6
 
 
-def test_a_tracker_that_is_not_installed_is_told(make_rows, tmp_path):
-    with pytest.raises(UserError, match="The tracker 'no_such_tracker'"):
-        Fitting(make_rows(), trackers=["no_such_tracker"])(folder=tmp_path)
-
-
-def test_a_tracker_writes_into_the_folder(make_rows, tmp_path):
-    pytest.importorskip("tensorboard")
-    Fitting(make_rows(), trackers=["tensorboard"], epochs=1)(folder=tmp_path)
-    assert list((tmp_path / "trackers").rglob("events.out.tfevents*"))
-
-
 def test_a_solved_method_makes_no_step(make_rows):
     from graftlm.contracts.method import Linear
 

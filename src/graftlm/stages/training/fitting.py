@@ -81,9 +81,9 @@ def fit(
 ) -> Trained:
     """Train a model of the wanted kind on rows; the best weights by `judge` are in it at the end.
 
-    With a folder, checkpoints are kept in `folder/checkpoints` and metrics go to the trackers. `earlier(run)` opens
-    the run that a method or a loss names. With a `group`, other processes call this with the same arguments, but for
-    probe, judge, folder and resume, which are the first one's.
+    With a folder, checkpoints are kept in `folder/checkpoints`. `earlier(run)` opens the run that a method or a loss
+    names. With a `group`, other processes call this with the same arguments, but for probe, judge, folder and resume,
+    which are the first one's.
 
     Raises:
         RecipeError: methods or losses refuse to work here, all reasons together.
@@ -154,7 +154,6 @@ def carry(
     for reason in job.plan.reasons:
         log.note(reason)
     store = Checkpoints(folder / "checkpoints", section.keep) if folder else None
-    trackers = _trackers(section, folder)
     newest = None
     if store is not None and resume:
         newest = store.newest()
@@ -186,8 +185,6 @@ def carry(
             _recall(trained, snapshot["facts"])
         for progress in train(job, section, group, group.spread(snapshot), make):
             _note(trained, progress)
-            if trackers is not None:
-                trackers.log(_figures(progress), step=progress.step)
             stopping = stop()  # asked once: a signal that comes while saving is for the next step, after a checkpoint
             due = progress.score is not None or stopping or time.monotonic() - saved > section.save_every
             if store is not None and due and not (progress.last and progress.score is None):
@@ -202,8 +199,6 @@ def carry(
             watch(progress)
             if stopping and not progress.last:
                 raise Interrupted(f"Stopped by {stop.asked} at step {progress.step} of {progress.steps}.")
-    for tracker in trackers.trackers if trackers is not None else ():
-        tracker.finish()
     return trained
 
 
@@ -264,40 +259,6 @@ def _shared(group: Alone, probe: Callable[[], Linear | None]) -> Linear | None:
         return None
     weight, bias = (told["tensors"][name].numpy() for name in ("weight", "bias"))
     return Linear(weight, bias, told["facts"]["strength"])
-
-
-def _trackers(section: TrainSection, folder: Path | None) -> Any:
-    """Return an Accelerator that passes figures on to the trackers, None where nothing is to be tracked."""
-    if not section.trackers or folder is None:
-        return None
-    from accelerate import Accelerator
-    from accelerate.utils import ProjectConfiguration
-
-    from graftlm.core.optional import need
-
-    for name in section.trackers:
-        need(name, name, f"The tracker '{name}'")
-    try:
-        accelerator = Accelerator(
-            cpu=formats.device_for(section.device).type == "cpu",
-            log_with=list(section.trackers),
-            project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / "trackers")),
-        )
-    except ValueError as fault:
-        raise UserError(f"train.trackers: {' '.join(str(fault).split())}") from None
-    flat = {k: v for k, v in section.model_dump(mode="json").items() if isinstance(v, str | int | float | bool)}
-    accelerator.init_trackers("graftlm", config=flat)
-    return accelerator
-
-
-def _figures(progress: Progress) -> dict[str, float]:
-    figures = {
-        "loss": progress.loss,
-        "rate": progress.rate,
-        "examples_per_second": progress.examples_per_second,
-        "padding_share": progress.padding_share,
-    }
-    return figures | ({"score": progress.score.value} if progress.score else {})
 
 
 def _recall(trained: Trained, facts: dict[str, Any]) -> None:
