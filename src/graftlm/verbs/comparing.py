@@ -96,8 +96,8 @@ def compare(
             )
     split = split or _common(folders)
     answers = [read_predictions(folder / "predictions" / f"{split}.jsonl") for folder in folders]
-    for other in answers[1:]:
-        _same_rows(answers[0], other)
+    for further in answers[1:]:
+        _same_rows(answers[0], further)
     metric = task.primary
     differences = {
         (one, other): paired(task, answers[one].grades, answers[other].grades, resamples=resamples, seed=seed)
