@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SHRINK = 10.0
+SHRINK = 20.0
 """Positive rows that the common threshold weighs as much as: a label with few of its own stays near it."""
 
 

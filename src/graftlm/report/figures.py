@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+_FIELD = {"rmse": "RMSE", "mae": "MAE", "map": "mAP", "spearman": "Spearman", "pearson": "Pearson"}
+
 
 def finite(value: Any) -> TypeGuard[int | float]:
     """Tell whether a value is a number that can be shown and drawn; truth values are none."""
@@ -38,7 +40,10 @@ def with_interval(score: Mapping[str, Any], *, sign: bool = False) -> str:
 
 def title(name: str, score: Mapping[str, Any] | None = None) -> str:
     """Return a metric's name for people, with its unit: "accuracy %", "macro F1 %", "log loss", "MCC"."""
-    words = [word.upper() if len(word) < 4 and not set(word) & set("aeiou") else word for word in name.split("_")]
+    words = [
+        _FIELD.get(word, word.upper() if len(word) < 4 and not set(word) & set("aeiou") else word)
+        for word in name.split("_")
+    ]
     return " ".join(words) + (" %" if score and score.get("percent") else "")
 
 

@@ -204,3 +204,25 @@ def test_each_choice_is_read_beside_the_question_and_a_context_before_both():
     assert [one.row for one in inputs] == [0, 0, 1, 1]
     assert list(inputs[1].features["input_ids"]) == list(tokenizer("why?", "bc")["input_ids"])
     assert list(inputs[2].features["input_ids"]) == list(tokenizer("since", "why? a")["input_ids"])
+
+
+def test_a_bundle_is_a_plain_classifier_with_one_output_for_each_pair(tmp_path):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from graftlm.bundle import write
+    from graftlm.prediction import Predictor
+    from graftlm.stages.training.assembling import assemble
+
+    backbone = registry.make("backbone", {"use": "tiny", "pooling": "native"})
+    space = Space((), 1, {"answers": "letter"})
+    model = assemble(backbone.open(), backbone, TASK, space, seed=0)
+    model.module.eval()
+    write(tmp_path / "bundle", model, TASK, space, max_length=64)
+    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "bundle")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "bundle")
+    row = ROWS[0]
+    inputs = tokenizer([row["question"]] * 3, row["choices"], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = plain(**inputs).logits[:, 0]
+    (answer,) = Predictor(model, TASK, space, limit=64, precision="fp32").answers([Example("1", row, None)])
+    assert answer.detail["probabilities"] == pytest.approx(logits.softmax(0).tolist(), abs=1e-6)
