@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from graftlm.core import registry
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = ("training_speed", "predict_speed", "main_job", "defaults", "head_start")
 TINY = ("--model", "tiny", "--rows", "60", "--threads", "1")
@@ -56,7 +58,7 @@ def load(monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, "run_all", "page"])
+@pytest.mark.parametrize("name", [*SCRIPTS, "run_all", "page", "tasks"])
 def test_help(name):
     assert "usage" in run(name, "--help").stdout
 
@@ -204,3 +206,22 @@ def test_the_page_says_what_is_missing_and_what_is_a_trial(load):
 def test_the_page_is_filled_from_the_results_that_are_kept():
     checked = subprocess.run([sys.executable, str(FOLDER / "page.py"), "--check"], check=False)
     assert checked.returncode == 0, "docs/benchmarks.md is not up to date: python benchmarks/page.py"
+
+
+def test_results_of_tasks_are_merged_set_by_set_and_tabled(load, tmp_path):
+    tasks = load("tasks")
+    one = {
+        "primary": {"name": "accuracy"}, "metrics": {"test": {"accuracy": {"value": 0.9}, "f1": {"value": 0.86}}},
+        "baselines": {"tfidf": {"test": {"accuracy": {"value": 0.7}}}}, "timing": {"examples_per_second": 100.0},
+    }  # fmt: skip
+    other = {**one, "metrics": {"test": {"accuracy": {"value": 0.8}, "f1": {"value": 0.82}}}}
+    path = tmp_path / "tasks.json"
+    recipe = {"task": "pair", "reach": {"f1": 0.85}}
+    tasks.keep(path, "mrpc", {"recipe": recipe, "trial": True, "runs": [one]})
+    tasks.keep(path, "sick", {"recipe": {"task": "pair", "reach": {}}, "trial": True, "runs": [one]})
+    tasks.keep(path, "mrpc", {"recipe": recipe, "trial": False, "runs": [one, other]})
+    told = tasks.table(json.loads(path.read_text(encoding="utf-8"))).splitlines()
+    assert "| mrpc | pair | test | f1 | 0.8400 | 0.85 (no) |  | 100 |" in told
+    assert "| mrpc | pair | test | accuracy | 0.8500 |  | tfidf 0.7000 | 100 |" in told
+    assert "| sick (trial) | pair | test | accuracy | 0.9000 |  | tfidf 0.7000 | 100 |" in told
+    assert {one.task for one in tasks.SETS.values()} <= set(registry.names("task"))
