@@ -50,6 +50,7 @@ def load(monkeypatch):
     def module(name):
         spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
         made = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, made)  # dataclasses look themselves up there
         spec.loader.exec_module(made)
         return made
 

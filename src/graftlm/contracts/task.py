@@ -92,6 +92,8 @@ class Task(Plugin):
     chooses: ClassVar[bool] = False
     """Whether its loss is the softmax cross-entropy of logits (..., C) and whole numbers, -100 for what does not
     count: losses that reshape the cross-entropy look at it."""
+    whole: ClassVar[bool] = False
+    """Whether the truth belongs to the whole text though it is a list or a mapping: words may then be moved."""
     together: ClassVar[bool] = False
     """Whether the Inputs of an example are trained in one batch, side by side in their order, as choices, pairs and
     in-batch negatives are; a batch then has `batch_size` examples, and a micro-batch is never cut through one."""

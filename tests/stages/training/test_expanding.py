@@ -5,7 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+import pyarrow as pa
+import pytest
+
 from graftlm.contracts.augmentation import Augmentation
+from graftlm.contracts.rows import Rows
+from graftlm.core import registry
+from graftlm.core.errors import UserError
 from graftlm.stages.training.expanding import expand
 
 
@@ -64,3 +70,15 @@ def test_rows_stay_as_they_were(make_rows):
     before = rows.table
     expand(rows, [Twice()], seed=0)
     assert rows.table is before
+
+
+def test_a_list_of_labels_that_belongs_to_the_whole_text_stays(make_rows):
+    rows = make_rows(4)
+    labels = pa.array([["a", "b"], [], ["c"], ["a"]])
+    rows = Rows("train", rows.table.set_column(rows.table.column_names.index("label"), "label", labels), "label", "0")
+    swap = registry.make("augmentation", {"use": "word_swap", "rate": 1.0})
+    more = expand(rows, [swap], seed=0, whole=True)
+    assert len(more) > 4
+    assert {tuple(one.target) for one in more.examples()} == {("a", "b"), (), ("c",), ("a",)}
+    with pytest.raises(UserError, match="may name places in the text"):
+        expand(rows, [swap], seed=0)

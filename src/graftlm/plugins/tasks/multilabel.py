@@ -44,6 +44,7 @@ class Multilabel(Task):
         Role("label", "target", LABELS, "a list of labels, a text of them, or columns of 0 and 1", True, "flags", True),
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
+    whole: ClassVar[bool] = True
     configuration: ClassVar[Mapping[str, Any]] = {"problem_type": "multi_label_classification"}
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "probe")

@@ -48,6 +48,7 @@ class Regression(Task):
         Role("score", "target", SCORE, "a number, or several in as many columns or in a list"),
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
+    whole: ClassVar[bool] = True
     configuration: ClassVar[Mapping[str, Any]] = {"problem_type": "regression"}
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("rmse", _mean_over(rmse), False, "root of the mean squared error, in the numbers' own unit"),

@@ -227,7 +227,7 @@ def _expanded(rows: Rows, wanted: Wanted, seed: int) -> Rows:
         return rows
     from graftlm.stages.training.expanding import expand
 
-    return expand(rows, wanted.augmentations, seed)
+    return expand(rows, wanted.augmentations, seed, whole=wanted.task.whole)
 
 
 def _encoded(rows: Rows, wanted: Wanted, model: Model, space: Space, limit: int, group: Alone) -> Encoded:
