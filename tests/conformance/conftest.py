@@ -231,7 +231,7 @@ class Run:
         target = next((role.name for role in self.task.roles if role.kind == "target"), None)
         target = target if target in columns else None
         read = {"train": Rows("train", pa.table(columns), target, "0" * 64)}
-        prepared = self.task.prepare(read, Preparing(0, lambda run, texts: np.zeros((len(texts), 4))))
+        prepared = self.task.prepare(read, Preparing(0, lambda run, texts: np.zeros((len(texts), 4)), lambda path: {}))
         self.rows = prepared["train"]
         count = len(self.rows)
         built = {"decoder": "gpt2", "encoder-decoder": "t5"}.get(self.task.writes_with, "bert")

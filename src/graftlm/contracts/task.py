@@ -67,13 +67,15 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Preparing:
-    """What `prepare` may use: `embed(run, texts)` gives the vectors (N, H) of texts under the bundle of a run.
+    """What `prepare` may use beside the rows.
 
-    The bundle is refused with a UserError if its answers are no vectors of texts.
+    `embed(run, texts)` gives the vectors (N, H) of texts under the bundle of a run, which is refused with a UserError
+    if its answers are no vectors of texts; `read(path)` the columns of another file by name, as texts.
     """
 
     seed: int
     embed: Callable[[str, Sequence[str]], np.ndarray]
+    read: Callable[[str], dict[str, list[Any]]]
 
 
 class Task(Plugin):

@@ -23,9 +23,10 @@ def prepared(dataset: Dataset, task: Task, section: TrainSection) -> Dataset:
         DataError: the task can make nothing of the rows.
     """
     from graftlm.stages.applying import embedder
+    from graftlm.stages.reading import columns_of
 
     embed = embedder(precision=section.precision, device=section.device)
-    splits = task.prepare(dict(dataset.splits), Preparing(section.seed, embed))
+    splits = task.prepare(dict(dataset.splits), Preparing(section.seed, embed, columns_of))
     if all(splits.get(name) is rows for name, rows in dataset.splits.items()) and len(splits) == len(dataset.splits):
         return dataset
     facts = {**dataset.facts, "prepared": {name: len(rows) for name, rows in splits.items()}}

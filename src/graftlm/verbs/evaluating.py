@@ -13,7 +13,7 @@ from graftlm.contracts.task import Preparing
 from graftlm.contracts.verdict import Scores
 from graftlm.stages.applying import as_trained, embedder, predictor_of
 from graftlm.stages.evaluating import own_metric, score
-from graftlm.stages.reading import read_rows
+from graftlm.stages.reading import columns_of, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def evaluate(
     task, space = bundle.task(), bundle.space()
     own = [own_metric(path) for path in metrics]
     rows = read_rows(source, task, columns, need_target=True, bad_rows=bad_rows, name="evaluated")
-    prepared = task.prepare({"test": rows}, Preparing(seed, embedder(precision=precision, device=device)))
+    prepared = task.prepare({"test": rows}, Preparing(seed, embedder(precision=precision, device=device), columns_of))
     rows = prepared["test"]
     as_trained(bundle, rows.examples(0, 1))
     predictor = predictor_of(bundle, precision=precision, batch_tokens=batch_tokens, device=device)

@@ -56,7 +56,7 @@ def letters(run, texts):
 
 
 def prepared(task, rows, seed=0, **splits):
-    return task.prepare({"train": rows_of(rows), **splits}, Preparing(seed, letters))
+    return task.prepare({"train": rows_of(rows), **splits}, Preparing(seed, letters, lambda path: {}))
 
 
 def pairs():

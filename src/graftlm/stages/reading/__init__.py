@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from graftlm.stages.reading.streaming import stream
-from graftlm.stages.reading.whole import read, read_rows
+from graftlm.stages.reading.whole import columns_of, read, read_rows
 
-__all__ = ["read", "read_rows", "stream"]
+__all__ = ["columns_of", "read", "read_rows", "stream"]

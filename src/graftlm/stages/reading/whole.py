@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graftlm.contracts.dataset import Dataset
-from graftlm.contracts.reader import BadRows, Corpus, Reader, RowFault
+from graftlm.contracts.reader import BadRows, Corpus, Reader, RowFault, plain
 from graftlm.contracts.rows import ID, Rows, fingerprint, pick
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Finding
@@ -104,6 +104,19 @@ def read_rows(
     found = _source(source, task, columns or {}, reader, bad_rows, (), need_target=need_target)
     target = target_role(task)
     return Rows(name, found.table, target if target in found.table.column_names else None, fingerprint(found.table))
+
+
+def columns_of(path: str) -> dict[str, list[Any]]:
+    """Read a file beside the rows: its columns by name, values as text.
+
+    Raises:
+        DataError: it cannot be read, or has no rows.
+    """
+    reader, given = find(path, None)
+    corpus = reader.read(given, bad_rows="stop")
+    check_rows(corpus)
+    table = corpus.table
+    return {name: [plain(value) for value in table.column(name).to_pylist()] for name in table.column_names}
 
 
 def _source(
