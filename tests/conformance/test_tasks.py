@@ -23,7 +23,8 @@ def run(task_name, make_run):
 
 def encoded(run):
     examples = run.examples()
-    encode = run.task.encode_training if run.task.writes_with else run.task.encode
+    other = run.task.writes_with or run.beside
+    encode = run.task.encode_training if other else run.task.encode
     inputs = encode(examples, run.model.tokenizer, run.limit)
     return examples, inputs, run.task.targets(examples, inputs, run.space)
 
@@ -64,7 +65,7 @@ def decoded(run, logits):
         model = Says(run.model.module, logits.detach().float(), run.task.stack(encoded(run)[2]))
         pieces = run.task.infer(model, given(run, inputs))
     else:
-        pieces = list(logits.detach().float().numpy())
+        pieces = list(logits.detach().float().numpy())[: len(inputs)]
     return answers_of(run, examples, inputs, pieces)
 
 
@@ -95,7 +96,7 @@ def test_its_facts_hold_together(task_name):
     task = registry.make("task", task_name)
     roles = [role.name for role in task.roles]
     assert len(set(roles)) == len(roles)
-    assert any(role.kind == "text" and role.required for role in task.roles)
+    assert task.splits_itself or any(role.kind == "text" and role.required for role in task.roles)
     assert sum(role.kind == "target" for role in task.roles) <= 1
     assert all(role.about for role in task.roles)
     names = [metric.name for metric in task.metrics]
@@ -155,6 +156,8 @@ def test_its_loss_is_a_sum_with_gradient(run):
 
 
 def test_what_the_loss_calls_perfect_is_graded_perfect(run):
+    if run.beside:
+        pytest.skip("answers come from a catalogue beside the logits: the task's own test has it")
     _, _, targets = encoded(run)
     logits = random_logits(run, 0).requires_grad_()
     optimizer = torch.optim.Adam([logits], lr=0.3)
