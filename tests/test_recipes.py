@@ -30,7 +30,7 @@ def test_the_recipe_runs(path, tmp_path, monkeypatch):
     run = graftlm.fit(str(path), out=str(tmp_path / "run"), settings=settings, **options)
     assert math.isfinite(run.metrics["primary"]["value"])
     assert run.metrics["primary"]["split"] == "test"
-    assert set(run.metrics["baselines"]) == set(run.recipe.task.baselines)
+    assert set(run.metrics["baselines"]) == set(run.recipe.task.rivals())
     assert (run.bundle / "graft.json").is_file()
     told = json.loads((tmp_path / "run" / "data.json").read_text(encoding="utf-8"))
     assert not [one for one in told["findings"] if one["level"] == "error"]
