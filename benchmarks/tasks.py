@@ -33,7 +33,44 @@ class Set:
 
 
 SCRATCH: dict[str, Any] = {"use": "scratch"}
+WRITER: dict[str, Any] = {"use": "scratch", "layers": 2, "width": 128, "heads": 4, "tokenizer": "trained"}
+
+
+def _translation(rows: int) -> Set:
+    """Return English to German from so many pairs: a small model without pretraining, the same recipe for each."""
+    settings = {
+        "data.columns": {"source": "en", "target": "de"}, "data.limit": rows, "task.beams": 1,
+        "backbone": {**WRITER, "architecture": "bart", "vocabulary": 3000}, "train.epochs": 8,
+        "train.evaluate_every": 4, "train.optimizer.rate": 0.002, "losses": [{"use": "label_smoothing"}],
+    }  # fmt: skip
+    return Set("seq2seq", data="multi30k", settings=settings)
+
+
 SETS = {
+    **{f"multi30k_{rows}": _translation(rows) for rows in (1000, 2000, 4000, 8000)},
+    "csl_title": Set(
+        "seq2seq",
+        files={"train": "dev.jsonl", "test": "test.jsonl"},
+        settings={
+            "task.metric": "rouge_l",
+            "task.beams": 1,
+            "train.epochs": 3,
+            "train.optimizer.rate": 0.002,
+            "backbone": {**WRITER, "architecture": "bart", "vocabulary": 4000, "max_length": 256},
+        },
+    ),
+    "chatterbot": Set(
+        "generation",
+        data="chatterbot_corpus",
+        files={"train": "all_en.jsonl"},
+        settings={
+            "data.split.test": 0.1,
+            "train.epochs": 8,
+            "train.evaluate_every": 4,
+            "train.optimizer.rate": 0.002,
+            "backbone": {**WRITER, "architecture": "gpt2", "vocabulary": 3000, "max_length": 192},
+        },
+    ),
     "goemotions": Set("multilabel", {"macro_f1": 0.45}),
     "mrpc": Set("pair", {"f1": 0.85}),
     "rte": Set("pair"),

@@ -110,6 +110,8 @@ def _plain(facts: Mapping[str, Any]) -> str:
             "model = SentenceTransformer('.')\nvectors = model.encode(['a text', 'another text'])\n"
             "print(model.similarity(vectors[0], vectors[1]))\n```"
         )
+    if facts["auto_model"] in _WRITING:
+        return _writing(facts, task)
     if facts["style"] == "pooled":
         call = "[('first text', 'second text')]" if pair else "['a text']"
         return (
@@ -125,6 +127,34 @@ def _plain(facts: Mapping[str, Any]) -> str:
         f"tokenizer = AutoTokenizer.from_pretrained('.')\n"
         f"inputs = tokenizer({call}, truncation=True, max_length={facts['max_length']}, return_tensors='pt')\n"
         f"logits = {facts['auto_model']}.from_pretrained('.')(**inputs).logits\n```"
+    )
+
+
+_WRITING = ("AutoModelForSeq2SeqLM", "AutoModelForCausalLM")
+
+
+def _writing(facts: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+    """Return how a model that writes is used plainly: with the chat template, where answers were learned with one."""
+    most = task["fields"].get("max_new_tokens") or 64
+    if facts["auto_model"] == _WRITING[0]:
+        prefix = task["fields"].get("prefix") or ""
+        asked = f"inputs = tokenizer([{prefix + 'a text'!r}], return_tensors='pt')"
+        written = f"model.generate(**inputs, num_beams={task['fields'].get('beams') or 1}, max_new_tokens={most})"
+    elif task["fields"].get("form") == "text":
+        asked, written = "inputs = tokenizer(['a text'], return_tensors='pt')", "model(**inputs).logits"
+    else:
+        asked = (
+            "turns = [{'role': 'user', 'content': 'a question'}]\n"
+            "inputs = tokenizer.apply_chat_template(\n"
+            "    turns, add_generation_prompt=True, return_tensors='pt', return_dict=True\n)"
+        )
+        written = f"model.generate(**inputs, max_new_tokens={most})[:, inputs['input_ids'].shape[1]:]"
+    end = "" if written.endswith("logits") else "\nprint(tokenizer.batch_decode(found, skip_special_tokens=True))"
+    return (
+        f"Without it, the folder is a Transformers model of the class `{facts['auto_model']}`:\n\n"
+        f"```python\nfrom transformers import {facts['auto_model']}, AutoTokenizer\n\n"
+        f"tokenizer = AutoTokenizer.from_pretrained('.')\nmodel = {facts['auto_model']}.from_pretrained('.')\n"
+        f"{asked}\nfound = {written}{end}\n```"
     )
 
 

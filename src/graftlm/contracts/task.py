@@ -276,6 +276,10 @@ class Task(Plugin):
         """Tell whether the truth of an example lies in the space, so that a model of this space can learn it."""
         return not (self.chooses and space.labels) or str(example.target) in space.labels
 
+    def signatures(self, space: Space) -> dict[str, str]:
+        """Return how figures are counted, in the words of the package that counts them, by metric; most need none."""
+        return {}
+
     def truth(self, example: Example) -> Any:
         """Return the truth of an example as the user wrote it, for a metric of the user's own."""
         return example.target

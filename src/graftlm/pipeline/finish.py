@@ -84,6 +84,8 @@ def finish(
             device=str(device), precision=formats.choose(section.precision, device)[1],
             versions=opened.manifest["versions"],
         )  # fmt: skip
+    if signatures := task.signatures(space):
+        metrics["signatures"] = signatures
     if remembered is not None:
         metrics["remember"] = remembered.tree
     write(metrics)

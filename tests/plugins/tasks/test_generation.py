@@ -131,6 +131,7 @@ def test_a_small_model_learns_to_answer_and_to_stop(tmp_path):
     assert test["distinct_1"]["low"] is None
     assert set(run.metrics["baselines"]) == {"copy", "nearest_answer"}
     assert list(graftlm.predict(run.bundle, [{"question": "say cd"}]))[0]["output"] == "cdcd"
+    assert "apply_chat_template" in (run.bundle / "README.md").read_text(encoding="utf-8")
     # plain Transformers: the template and what ends an answer are the bundle's own
     tokenizer = AutoTokenizer.from_pretrained(run.bundle)
     plain = AutoModelForCausalLM.from_pretrained(run.bundle)

@@ -200,6 +200,8 @@ def test_a_small_model_learns_its_rows(tmp_path):
     )  # fmt: skip
     assert run.metrics["metrics"]["test"]["exact_match"]["value"] == 1.0
     assert set(run.metrics["baselines"]) == {"copy", "lead", "nearest_answer"}
+    assert run.metrics["signatures"]["bleu"].startswith("nrefs:var|case:mixed|eff:no|tok:13a")
+    assert "num_beams=4, max_new_tokens=" in (run.bundle / "README.md").read_text(encoding="utf-8")
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(run.bundle)

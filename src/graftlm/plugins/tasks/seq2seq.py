@@ -168,6 +168,10 @@ class Seq2Seq(Task):
         """Return the counts of BLEU, chrF, ROUGE and exact match."""
         return written.grades(answers, [example.target for example in examples], str(space.extra.get("cut", "13a")))
 
+    def signatures(self, space: Space) -> dict[str, str]:
+        """Return sacrebleu's signature of BLEU."""
+        return {"bleu": str(space.extra["bleu"])}
+
     def details(self, grades: Grades, space: Space) -> dict[str, Any]:
         """Return the signature of BLEU and the lengths of answers and references."""
         rows = [
