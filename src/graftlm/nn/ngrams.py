@@ -120,7 +120,8 @@ def _rouge() -> Any:
 def rouge(answer: str, references: Sequence[str]) -> tuple[float, float, float]:
     """Return F of ROUGE-1, -2 and -L (Lin 2004), each against the reference that fits it best."""
     found = _rouge().score_multi(list(references), answer)
-    return tuple(float(found[name].fmeasure) for name in ("rouge1", "rouge2", "rougeL"))  # type: ignore[return-value]
+    one, two, longest = (float(found[name].fmeasure) for name in ("rouge1", "rouge2", "rougeL"))
+    return one, two, longest
 
 
 def distinct(texts: Sequence[str], order: int) -> float:
