@@ -169,7 +169,7 @@ def test_a_write_that_fails_leaves_the_old_bundle(tmp_path: Path, tiny, monkeypa
     _written(folder, tiny, "pooled", "mean", "bert")
     before = open_bundle(folder).fingerprint
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("graftlm.bundle.card.text", fail)

@@ -8,19 +8,22 @@ from typing import Any
 MOST_LABELS = 60
 
 
-def text(facts: Mapping[str, Any], limits: Sequence[str] = ()) -> str:
-    """Return README.md from the facts of the manifest, with the front matter that the Hub reads."""
+def text(facts: Mapping[str, Any], limits: Sequence[str] = (), *, says: str = "", plainly: str = "") -> str:
+    """Return README.md from the facts of the manifest, with the front matter that the Hub reads.
+
+    `says` and `plainly` are what the task calls so.
+    """
     name, task = next(iter(facts["tasks"].items()))
     labels = task["space"]["labels"]
     parts = [
         _front(facts),
         f"# {name}\n\nAnswers the task **{name}** on {' and '.join(task['roles']) or 'text'}: "
-        f"{_what(labels, facts)}. It reads at most {facts['max_length']} tokens; what is longer is cut off.",
+        f"{_what(labels, facts, says)}. It reads at most {facts['max_length']} tokens; what is longer is cut off.",
         _labels(labels),
         _figures(facts["metrics"]),
         _base(facts),
         _data(facts["data"]),
-        "## How to use it\n\nWith GraftLM:\n\n```\ngraft predict . texts.csv\n```\n\n" + _plain(facts),
+        "## How to use it\n\nWith GraftLM:\n\n```\ngraft predict . texts.csv\n```\n\n" + _plain(facts, plainly),
         _limits(limits),
     ]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
@@ -42,10 +45,10 @@ def _embeds(facts: Mapping[str, Any]) -> bool:
     return bool(facts["style"] == "pooled" and facts["module"]["head"] is None)
 
 
-def _what(labels: Sequence[str], facts: Mapping[str, Any]) -> str:
+def _what(labels: Sequence[str], facts: Mapping[str, Any], says: str) -> str:
     if _embeds(facts):
         return f"a vector of length one for each text, {facts['base']['width']} numbers, compared by cosine"
-    return f"one of {len(labels)} labels" if labels else "see the task's documentation"
+    return says.replace("{labels}", str(len(labels)))
 
 
 def _labels(labels: Sequence[str]) -> str:
@@ -99,10 +102,12 @@ def _data(data: Mapping[str, Any]) -> str:
     return "## Data\n\n| split | rows |\n|---|---|\n" + "\n".join(rows) if rows else ""
 
 
-def _plain(facts: Mapping[str, Any]) -> str:
-    labels = "import json\n\nlabels = json.load(open('graft.json'))['tasks']"
+def _plain(facts: Mapping[str, Any], plainly: str) -> str:
     name, task = next(iter(facts["tasks"].items()))
     pair = len(task["roles"]) > 1
+    imports = "import json\nfrom pathlib import Path\n\n" + ("import numpy\n" if "numpy." in plainly else "")
+    kept = f"json.loads(Path('graft.json').read_text(encoding='utf-8'))['tasks'][{name!r}]['space']"
+    reading = f"\n\nspace = {kept}\n{plainly}" if plainly else ""
     if _embeds(facts):
         return (
             "Without it, the folder is a Sentence Transformers model:\n\n"
@@ -116,17 +121,16 @@ def _plain(facts: Mapping[str, Any]) -> str:
         call = "[('first text', 'second text')]" if pair else "['a text']"
         return (
             "Without it, the folder is a Sentence Transformers model whose vectors are the logits:\n\n"
-            f"```python\n{labels}[{name!r}]['space']['labels']\n\n"
-            "from sentence_transformers import SentenceTransformer\n\n"
-            f"logits = SentenceTransformer('.').encode({call})\nprint(labels[logits[0].argmax()])\n```"
+            f"```python\n{imports if plainly else ''}from sentence_transformers import SentenceTransformer\n\n"
+            f"logits = SentenceTransformer('.').encode({call}){reading}\n```"
         )
     call = "'first text', 'second text'" if pair else "'a text'"
     return (
         f"Without it, the folder is a Transformers model of the class `{facts['auto_model']}`:\n\n"
-        f"```python\nfrom transformers import {facts['auto_model']}, AutoTokenizer\n\n"
+        f"```python\n{imports if plainly else ''}from transformers import {facts['auto_model']}, AutoTokenizer\n\n"
         f"tokenizer = AutoTokenizer.from_pretrained('.')\n"
         f"inputs = tokenizer({call}, truncation=True, max_length={facts['max_length']}, return_tensors='pt')\n"
-        f"logits = {facts['auto_model']}.from_pretrained('.')(**inputs).logits\n```"
+        f"logits = {facts['auto_model']}.from_pretrained('.')(**inputs).logits.detach().numpy(){reading}\n```"
     )
 
 

@@ -116,6 +116,8 @@ class OneLabel(Task):
 
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     chooses: ClassVar[bool] = True
+    says: ClassVar[str] = "one of {labels} labels"
+    plainly: ClassVar[str] = "print(space['labels'][logits[0].argmax()])"
 
     def check(self, splits: dict[str, Rows]) -> list[Finding]:
         """Return findings on labels: too few classes, missing, rare, uneven, id-like and near-equal ones."""

@@ -86,6 +86,10 @@ class Task(Plugin):
     auto_model: ClassVar[str] = ""
     configuration: ClassVar[Mapping[str, Any]] = {}
     """What the plain class's configuration must say beside labels: `problem_type`, say."""
+    says: ClassVar[str] = "see the task's documentation"
+    """What an answer is, for the model card; `{labels}` stands for the number of labels."""
+    plainly: ClassVar[str] = ""
+    """Python for the model card: prints the answer from `logits` (B, C), a numpy array, and graft.json's `space`."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ()
     pooled: ClassVar[bool] = True

@@ -45,6 +45,12 @@ class Multilabel(Task):
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     whole: ClassVar[bool] = True
+    says: ClassVar[str] = "any of {labels} labels, none among them"
+    plainly: ClassVar[str] = (
+        "sure = 1 / (1 + numpy.exp(-logits[0]))\n"
+        "least = space['extra'].get('thresholds', [0.5] * len(sure))\n"
+        "print([label for label, p, t in zip(space['labels'], sure, least) if p >= t])"
+    )
     configuration: ClassVar[Mapping[str, Any]] = {"problem_type": "multi_label_classification"}
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "probe")

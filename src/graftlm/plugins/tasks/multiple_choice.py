@@ -60,6 +60,8 @@ class MultipleChoice(Task):
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     together: ClassVar[bool] = True
+    says: ClassVar[str] = "one of the choices that come with a question"
+    plainly: ClassVar[str] = "print(logits[:, 0].argmax())  # one row for each choice beside the question"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("accuracy", accuracy, about="share of right answers", percent=True, hits=_hits),
         Metric("log_loss", log_loss, higher_is_better=False, about="mean -ln p(truth)"),

@@ -49,6 +49,10 @@ class Regression(Task):
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     whole: ClassVar[bool] = True
+    says: ClassVar[str] = "a number, or several"
+    plainly: ClassVar[str] = (
+        "print(logits[0] * numpy.array(space['extra']['deviation']) + numpy.array(space['extra']['mean']))"
+    )
     configuration: ClassVar[Mapping[str, Any]] = {"problem_type": "regression"}
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("rmse", _mean_over(rmse), False, "root of the mean squared error, in the numbers' own unit"),
