@@ -72,19 +72,27 @@ class Crew:
 
         return self.recipe.backbone.open_on(texts if self.world == 1 else asked)
 
-    def start(self, rows: int) -> None:
-        """Start the other processes, now that the data are known to be fit: they load while this one goes on.
+    def suits(self, rows: int) -> None:
+        """Refuse more processes than there are rows or devices, before anything is made.
 
         Raises:
-            UserError: there are fewer rows or devices than processes.
+            UserError: there are fewer; the message says how many.
         """
         if rows < self.world:
             raise UserError(f"There are {rows} training rows for {self.world} processes. Take at most {rows} of them.")
+        if self.world > 1 and self.meeting is None:
+            from graftlm.stages.training.joining import device_of
+
+            device_of(self.recipe.train.device, Place(0, self.world, 0, self.world))
+
+    def start(self) -> None:
+        """Start the other processes, now that the data are known to be fit: they load while this one goes on."""
         if self.world == 1 or self.meeting is not None:
             return
-        from graftlm.stages.training.joining import device_of, host, loopback
+        from graftlm.nn.precision import device_for
+        from graftlm.stages.training.joining import host, loopback
 
-        unit = device_of(self.recipe.train.device, Place(0, self.world, 0, self.world))
+        unit = device_for(self.recipe.train.device)
         threads = max(1, processes.processors() // self.world)
 
         def workers(port: int) -> Workers:
@@ -252,14 +260,10 @@ def fresh_base(base: Base, seed: int) -> Base:
 
 def _told(wanted: Wanted) -> dict[str, Any]:
     """Return the parts of the recipe in JSON types."""
-    recipe = Recipe.model_construct(
-        **{NAMES.get(field.name, field.name): getattr(wanted, field.name) for field in dataclasses.fields(wanted)}
-    )
-    tree = recipe.model_dump(mode="json")
-    return {
-        NAMES.get(field.name, field.name): tree[NAMES.get(field.name, field.name)]
-        for field in dataclasses.fields(wanted)
-    }
+    parts = {NAMES.get(each.name, each.name): getattr(wanted, each.name) for each in dataclasses.fields(wanted)}
+    parts = {name: list(part) if isinstance(part, tuple) else part for name, part in parts.items()}
+    tree = Recipe.model_construct(**parts).model_dump(mode="json")
+    return {name: tree[name] for name in parts}
 
 
 def _packed(rows: Rows) -> Any:

@@ -77,6 +77,7 @@ def _lead(
     checked = check(recipe, given, opened=crew.open_on)
     checking.raise_for(checked.findings)
     run_folder.same_data(folder, checked.dataset.fingerprints())
+    crew.suits(len(checked.dataset.train))
     # made only now, so that a wrong path or a fault in the data leaves no folder in the way of the next try
     if recipe.train.device != "auto":
         from graftlm.nn.precision import device_for
@@ -120,7 +121,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
     section, rows, valid = recipe.train, splits["train"], splits.get("valid")
     base = checked.base or recipe.backbone.open()
     limit = checked.limit or base.card.limit
-    crew.start(len(rows))
+    crew.start()
     work.stage("load")
     space = task.space(rows)
     wanted = Wanted(section, recipe.backbone, task, recipe.methods, recipe.losses, recipe.augmentations)
