@@ -196,6 +196,7 @@ BLOCKS: dict[str, Callable[[Result], str]] = {
     "main_job": main_job,
     "defaults": defaults,
     "head_start": head_start,
+    "tasks": lambda summary: str(summary["table"]),
 }
 
 

@@ -21,6 +21,7 @@ QUICK = {
     "main_job": ["--seeds", "0", "--freeze-epochs", "2", "--rounds", "1"],
     "defaults": ["--sets", "sst2", "tweeteval_emotion", "csl_category"],
     "head_start": ["--seeds", "0", "--epochs", "1", "--few-epochs", "10"],
+    "tasks": ["--sets", "mrpc", "sick"],
 }
 
 

@@ -9,6 +9,7 @@ else its recipe says, and what to reach on the test split (the validation split 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -141,10 +142,24 @@ def keep(path: Path, name: str, result: dict[str, Any]) -> None:
     """Put the result of one set among those that there are; its own earlier one is replaced."""
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"name": NAME, "sets": {}}
     kept["sets"][name] = result
+    kept["complete"] = not any(one["trial"] for one in kept["sets"].values())
+    kept["summary"] = {"table": table(kept)}
+    kept["checks"] = checks(kept)
+    kept["machine"] = {**result["runs"][-1]["machine"], "load_after": os.getloadavg()[0]}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(kept, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
     part.replace(path)
+
+
+def checks(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is to be reached, by the mean over seeds."""
+    found = []
+    for name, result in sorted(results["sets"].items()):
+        for figure, reach in result["recipe"]["reach"].items():
+            values = [run["metrics"][_split(run)][figure]["value"] for run in result["runs"]]
+            found.append(harness.check(f"{name}: {figure}", harness.mean(values), reach=reach))
+    return found
 
 
 def _split(metrics: dict[str, Any]) -> str:

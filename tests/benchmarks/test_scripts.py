@@ -214,6 +214,7 @@ def test_results_of_tasks_are_merged_set_by_set_and_tabled(load, tmp_path):
     one = {
         "primary": {"name": "accuracy"}, "metrics": {"test": {"accuracy": {"value": 0.9}, "f1": {"value": 0.86}}},
         "baselines": {"tfidf": {"test": {"accuracy": {"value": 0.7}}}}, "timing": {"examples_per_second": 100.0},
+        "machine": {"cpu": "a processor"},
     }  # fmt: skip
     other = {**one, "metrics": {"test": {"accuracy": {"value": 0.8}, "f1": {"value": 0.82}}}}
     path = tmp_path / "tasks.json"
@@ -221,7 +222,11 @@ def test_results_of_tasks_are_merged_set_by_set_and_tabled(load, tmp_path):
     tasks.keep(path, "mrpc", {"recipe": recipe, "trial": True, "runs": [one]})
     tasks.keep(path, "sick", {"recipe": {"task": "pair", "reach": {}}, "trial": True, "runs": [one]})
     tasks.keep(path, "mrpc", {"recipe": recipe, "trial": False, "runs": [one, other]})
-    told = tasks.table(json.loads(path.read_text(encoding="utf-8"))).splitlines()
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert kept["complete"] is False
+    assert [(check["what"], check["reached"]) for check in kept["checks"]] == [("mrpc: f1", False)]
+    assert kept["machine"]["cpu"] == "a processor"
+    told = kept["summary"]["table"].splitlines()
     assert "| mrpc | pair | test | f1 | 0.8400 | 0.85 (no) |  | 100 |" in told
     assert "| mrpc | pair | test | accuracy | 0.8500 |  | tfidf 0.7000 | 100 |" in told
     assert "| sick (trial) | pair | test | accuracy | 0.9000 |  | tfidf 0.7000 | 100 |" in told
