@@ -114,6 +114,12 @@ def test_metrics_equal_scipy_and_hand_counted_ranks():
     assert math.isnan(figures["spearman"])
 
 
+def test_answers_that_are_all_alike_order_nothing():
+    grades = {"score": np.array([1.0, 2.0]), "cosine": np.array([0.5, 0.5])}
+    assert [metric.compute(grades) for metric in make().metrics[:2]] == [0.0, 0.0]
+    assert math.isnan(make().primary.compute({"score": np.array([1.0, 1.0]), "cosine": np.array([0.5, 0.6])}))
+
+
 def test_triplets_are_told_by_which_is_nearer():
     task = make()
     inputs = [Inputs(0, {}, 0, {"place": p}) for p in range(3)]

@@ -138,7 +138,11 @@ class Recommendation(Task):
                         if len(every) > -place:
                             made[other].append((user, every[:place], every[place]))
                     last = len(every) - len(held)
-                    made["train"] += [(user, every[:n], every[n]) for n in range(max(1, last - self.per_user), last)]
+                    # the newest step holds all that came before, for those who count; the others what is read of them
+                    made["train"] += [
+                        (user, every[0 if n == last - 1 else max(0, n - self.history) : n], every[n])
+                        for n in range(max(1, last - self.per_user), last)
+                    ]
                 before[user] = every
         found = {name: [step for step in given if step[1]] for name, given in made.items() if given}
         if not found.get("train" if "train" in splits else "test"):

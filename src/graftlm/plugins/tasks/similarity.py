@@ -74,8 +74,10 @@ def _correlation(kind: str, grades: Grades) -> float:
 
     known = np.isfinite(grades["score"])
     true, given = grades["score"][known], grades["cosine"][known]
-    if len(true) < 2 or np.ptp(true) == 0 or np.ptp(given) == 0:
+    if len(true) < 2 or np.ptp(true) == 0:
         return math.nan
+    if np.ptp(given) == 0:
+        return 0.0  # answers that are all alike order nothing
     return float(getattr(stats, kind)(true, given).statistic)
 
 

@@ -33,7 +33,8 @@ def paired(task: Task, first: Grades, second: Grades, *, resamples: int, seed: i
         _gain(metric, take(first, rows), take(second, rows))
         for rows in bootstrap_rows(size, count, seed=seeds.child(seed, "paired"))
     ]
-    low, high = percentile_interval(draws)
+    # a draw may lack the rows that the figure is about
+    low, high = percentile_interval([draw for draw in draws if np.isfinite(draw)] or [gain])
     if metric.hits is not None:
         p_value, test = _mcnemar(metric.hits(first), metric.hits(second)), "McNemar, exact"
     else:
