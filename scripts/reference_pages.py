@@ -5,7 +5,9 @@ Nothing in the reference is kept by hand: a new plug-in has its entry as soon as
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from pathlib import Path
 from typing import Any
 
 from graftlm.core import registry
@@ -37,7 +39,17 @@ def on_files(files: Any, config: Any) -> Any:
 def pages() -> dict[str, str]:
     """Return the text of each page of the reference by its file name."""
     found = {f"{kind}.md": of_kind(kind) for kind in registry.kinds() if registry.names(kind)}
-    return {"index.md": overview(), "recipe.md": of_recipe(), **found}
+    return {"index.md": overview(), "recipe.md": of_recipe(), "composition.md": _composition(), **found}
+
+
+def _composition() -> str:
+    """Return the page of what goes with what, which needs a model."""
+    spec = importlib.util.spec_from_file_location("composition", Path(__file__).with_name("composition.py"))
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError("scripts/composition.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return str(module.page())
 
 
 def overview() -> str:
@@ -67,7 +79,11 @@ def overview() -> str:
 def of_kind(kind: str) -> str:
     """Return the page of one kind: each plug-in with its text, its source and its fields."""
     parts = [f"# {kind}", f"`graft list {kind}` shows these; `graft describe {kind} NAME` shows one of them."]
-    parts += [of_plugin(describe(kind, name)) for name in registry.names(kind)]
+    found = [describe(kind, name) for name in registry.names(kind)]
+    rows = [f"| [`{one.name}`](#{one.name}) | {_cell(one.when)} |" for one in found if one.when]
+    if rows:
+        parts.append("\n".join(["| name | when to use it |", "|---|---|", *rows]))
+    parts += [of_plugin(one) for one in found]
     return "\n\n".join(parts) + "\n"
 
 

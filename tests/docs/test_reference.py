@@ -58,6 +58,17 @@ def _keys(path: str, section: type[Section]) -> list[str]:
     return found
 
 
+def test_what_goes_with_what_is_told_with_reasons(pages):
+    page = pages["composition.md"]
+    assert re.search(r"\| `lora` \|[^|]*`dora`[^|]*\| only one kind of adapter", page)
+    assert re.search(r"\| `probe` \|[^|]*`focal`[^|]*\| it solves the head at once", page)
+    counts = [int(number) for number in re.findall(r"\b\d+\b", page.split("| method")[0])]
+    methods, losses = len(registry.names("method")), len(registry.names("loss"))
+    assert counts[0] == methods * (methods - 1) // 2
+    assert counts[2] == methods * losses
+    assert 0 < counts[1] < counts[0]
+
+
 def test_links_between_generated_pages_lead_to_pages(pages):
     for name, text in pages.items():
         for target in re.findall(r"\]\(([\w]+\.md)", text):

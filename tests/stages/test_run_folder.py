@@ -48,3 +48,14 @@ def test_a_folder_that_holds_the_lock_alone_is_empty(tmp_path):
     (tmp_path / "run" / "mine.txt").write_text("x", encoding="utf-8")
     with pytest.raises(UserError, match=r"it holds 'mine.txt'\) and is not a run"):
         run_folder.examine(recipe, resume=False)
+
+
+def test_a_run_that_came_and_went_since_the_folder_was_examined_is_not_written_over(tmp_path):
+    from graftlm.recipe import Recipe
+
+    recipe = Recipe(out=str(tmp_path / "run"))
+    assert run_folder.examine(recipe, resume=False) == tmp_path / "run"
+    with run_folder.locked(tmp_path / "run"):  # the other one, which began at the same moment
+        run_folder.prepare(recipe, tmp_path / "run")
+    with run_folder.locked(tmp_path / "run"), pytest.raises(UserError, match="already holds a run"):
+        run_folder.prepare(recipe, tmp_path / "run")

@@ -85,7 +85,7 @@ def _lead(
         device_for(recipe.train.device)  # before the folder is made: a device that is not there leaves nothing behind
     try:
         with terminable(), run_folder.locked(folder):
-            run_folder.prepare(recipe, folder)
+            run_folder.prepare(recipe, folder, resume=resume)
             files.write_json(folder / "data.json", checked.as_json())
             for finding in checked.findings:
                 if finding.level == "warning":

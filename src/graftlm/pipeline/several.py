@@ -133,7 +133,7 @@ def fit_several(
     run_folder.same_data(folder, marks)
     try:
         with terminable(), run_folder.locked(folder):
-            run_folder.prepare(recipe, folder)
+            run_folder.prepare(recipe, folder, resume=resume)
             files.write_json(
                 folder / "data.json",
                 {"fingerprints": marks, FOLDER: {line.name: line.checked.as_json() for line in lines}},

@@ -54,12 +54,14 @@ def examine(recipe: Recipe, *, resume: bool) -> Path:
     return folder
 
 
-def prepare(recipe: Recipe, folder: Path) -> None:
-    """Make the run's folder and write the filled-in recipe into it.
+def prepare(recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
+    """Make the run's folder and write the filled-in recipe into it, once the folder is held.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or another run has come and gone in it since it was examined.
     """
+    if folder.is_dir():
+        examine(recipe.model_copy(update={"out": str(folder)}), resume=resume)
     mark = recipe.fingerprint()
     try:
         folder.mkdir(parents=True, exist_ok=True)
