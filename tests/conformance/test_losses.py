@@ -8,6 +8,7 @@ import torch
 
 from graftlm.contracts.loss import Look
 from graftlm.contracts.values import Outputs
+from graftlm.core import registry
 
 
 def value(run, loss, state):
@@ -22,6 +23,10 @@ def value(run, loss, state):
         return ran(run.model.module, run.batch.inputs)
 
     return loss(Look(run.batch, again(), run.model, run.task, run.space, 0, again, state, again, ran))
+
+
+def test_it_says_when_to_use_it(loss_name):
+    assert registry.load("loss", loss_name).when.strip(), "say in `when` when to use it, and which neighbour to prefer"
 
 
 def test_it_is_a_finite_scalar_with_gradient(loss_name, make_run, make_plugin):

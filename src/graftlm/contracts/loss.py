@@ -77,6 +77,8 @@ class Loss(Plugin):
     """Whether text beside the training rows reaches the model."""
     wants_start: ClassVar[bool] = False
     """Whether the model before any method changed it is kept for `Ground.start`."""
+    when: ClassVar[str] = ""
+    """One sentence: when to use it, and which neighbour to prefer otherwise."""
     strength: float = 1.0
     """Weight of this term in the sum."""
 

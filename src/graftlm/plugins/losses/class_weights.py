@@ -22,6 +22,7 @@ class ClassWeights(Loss):
     """
 
     source: ClassVar[str] = "King and Zeng 2001, section 4.2 (balanced); Cui et al. 2019, arXiv:1901.05555, equation 2"
+    when: ClassVar[str] = "Rare classes matter as much as common ones; `focal` weighs by how hard a row is."
     replaces_task_loss: ClassVar[bool] = True
     scheme: Literal["balanced", "effective"] = "balanced"
     """How a class' weight follows from its number of rows."""

@@ -24,6 +24,9 @@ class Ewc(Loss):
     """
 
     source: ClassVar[str] = "Kirkpatrick et al. 2017, arXiv:1612.00796, equation 3"
+    when: ClassVar[str] = (
+        "The base must keep what a given task or text needs of it; `l2_sp` holds all weights alike and costs less."
+    )
     wants_start: ClassVar[bool] = True
     strength: float = Field(100.0, ge=0)
     """lambda: weight of this term in the sum; 10 to 10000 are usual."""

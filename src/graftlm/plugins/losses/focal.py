@@ -17,6 +17,9 @@ class Focal(Loss):
     """-(1 - p)^gamma * ln p of the right class's probability p; gamma 0 is the cross-entropy."""
 
     source: ClassVar[str] = "Lin et al. 2017, arXiv:1708.02002, equation 4"
+    when: ClassVar[str] = (
+        "Most rows are easy and the rest matter; `class_weights` where the rare rows are those of rare classes."
+    )
     replaces_task_loss: ClassVar[bool] = True
     gamma: float = Field(2.0, ge=0, le=10)
     """How much less the easy rows weigh."""

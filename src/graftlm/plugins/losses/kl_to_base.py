@@ -22,6 +22,9 @@ class KlToBase(Loss):
     """
 
     source: ClassVar[str] = "Ziegler et al. 2019, arXiv:1909.08593, section 2; Jaques et al. 2017, arXiv:1611.02796"
+    when: ClassVar[str] = (
+        "Answers of the base, or of its probe, are worth keeping; `lwf` holds the vectors, or an old head's answers."
+    )
     wants_start: ClassVar[bool] = True
     direction: Literal["base", "model"] = "base"
     """base: KL(p0 || p), p must cover p0; model: KL(p || p0), p must stay where p0 is."""

@@ -20,6 +20,7 @@ class LabelSmoothing(Loss):
     """
 
     source: ClassVar[str] = "Szegedy et al. 2016, arXiv:1512.00567, section 7; Mueller et al. 2019, arXiv:1906.02629"
+    when: ClassVar[str] = "Labels are partly wrong, or confidence is too high; not for a teacher of a distillation."
     replaces_task_loss: ClassVar[bool] = True
     amount: float = Field(0.1, ge=0, lt=1)
     """Share of the truth that all classes divide among them."""

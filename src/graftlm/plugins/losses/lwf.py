@@ -24,6 +24,7 @@ class Lwf(Loss):
     """
 
     source: ClassVar[str] = "Li and Hoiem 2017, arXiv:1606.09282, section 3, equations 2 and 3"
+    when: ClassVar[str] = "The old task's rows are gone, its model is not; `replay` where the rows are there."
     wants_start: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"hidden_states"})
     strength: float = Field(1.0, ge=0)

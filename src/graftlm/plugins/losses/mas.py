@@ -24,6 +24,7 @@ class Mas(Loss):
     """
 
     source: ClassVar[str] = "Aljundi et al. 2018, arXiv:1711.09601, section 4.1, equations 2 to 4"
+    when: ClassVar[str] = "As `ewc`, where the old rows have no labels."
     wants_start: ClassVar[bool] = True
     strength: float = Field(1.0, ge=0)
     """lambda: weight of this term in the sum."""

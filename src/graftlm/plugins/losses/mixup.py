@@ -21,6 +21,7 @@ class Mixup(Loss):
     """
 
     source: ClassVar[str] = "Zhang et al. 2018, arXiv:1710.09412, section 2; Guo et al. 2019, arXiv:1905.08941"
+    when: ClassVar[str] = "Few rows, and confidence that is too high; `r_drop` where a second pass is affordable."
     replaces_task_loss: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"second_pass"})
     where: Literal["sentence", "words"] = "sentence"

@@ -23,6 +23,7 @@ class OnlineEwc(Loss):
     """
 
     source: ClassVar[str] = "Schwarz et al. 2018, arXiv:1805.06370, section 3.2 and equation 9"
+    when: ClassVar[str] = "A chain of several runs at the price of one; `ewc` for one run before this one."
     wants_start: ClassVar[bool] = True
     strength: float = Field(100.0, ge=0)
     """lambda: weight of this term in the sum."""

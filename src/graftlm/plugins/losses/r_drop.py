@@ -20,6 +20,7 @@ class RDrop(Loss):
     """
 
     source: ClassVar[str] = "Liang et al. 2021, arXiv:2106.14448, equation 4 (the mean, not the sum, of the two losses)"
+    when: ClassVar[str] = "Few rows and time for two passes; `supervised_contrastive` costs next to nothing."
     replaces_task_loss: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"second_pass"})
     alpha: float = Field(1.0, ge=0, le=100)

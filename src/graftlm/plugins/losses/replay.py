@@ -26,6 +26,9 @@ class Replay(Loss):
     """
 
     source: ClassVar[str] = "Robins 1995, Connection Science 7(2); Chaudhry et al. 2019, arXiv:1902.10486, section 3"
+    when: ClassVar[str] = (
+        "The rows of the earlier run may still be used: mostly the surest way; `ewc` and `lwf` do without them."
+    )
     wants_start: ClassVar[bool] = True
     other_text: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"hidden_states"})

@@ -22,6 +22,9 @@ class SupervisedContrastive(Loss):
     """
 
     source: ClassVar[str] = "Khosla et al. 2020, arXiv:2004.11362, equation 2; Gunel et al. 2021, arXiv:2011.01403"
+    when: ClassVar[str] = (
+        "Few rows a class, and batches that hold several of each; `r_drop` looks at each row by itself."
+    )
     replaces_task_loss: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"hidden_states"})
     share: float = Field(0.5, ge=0, le=1)
