@@ -107,6 +107,8 @@ class Method(Plugin):
     """Whether token ids beside those of the training rows reach the model (virtual tokens, replayed text)."""
     adapter: ClassVar[bool] = False
     """Whether it puts adapters into the layers: only one such method fits in a model."""
+    freezes: ClassVar[bool] = False
+    """Whether the matrices of the base's blocks stay as they are, all of them."""
     averages: ClassVar[bool] = False
     """Whether other weights than those that train are judged and saved: only one such method fits in a run."""
     wants_start: ClassVar[bool] = False

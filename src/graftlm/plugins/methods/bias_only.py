@@ -16,6 +16,7 @@ class BiasOnly(Method):
 
     source: ClassVar[str] = "Ben Zaken et al. 2022, arXiv:2106.10199, section 3 (BitFit)"
     when: ClassVar[str] = "Few rows, and few trained parameters without adapters; `full` with many rows."
+    freezes: ClassVar[bool] = True
     rate: float = Field(10.0, gt=0, le=1000)
     """Learning rate of the biases, as a multiple of the run's; the head keeps the run's."""
     head: Literal["probe", "random"] = "probe"

@@ -16,6 +16,7 @@ class NormOnly(Method):
 
     source: ClassVar[str] = "Qi et al. 2022, arXiv:2211.08682 (LN-tuning); Zhao et al. 2023, arXiv:2312.11420"
     when: ClassVar[str] = "The fewest trained parameters, also without biases; `bias_only` trains a few more."
+    freezes: ClassVar[bool] = True
     rate: float = Field(10.0, gt=0, le=1000)
     """Learning rate of the norms, as a multiple of the run's; the head keeps the run's."""
     head: Literal["probe", "random"] = "probe"

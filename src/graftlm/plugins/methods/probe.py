@@ -13,6 +13,7 @@ class Probe(Method):
 
     source: ClassVar[str] = "Alain and Bengio 2016, arXiv:1610.01644"
     when: ClassVar[str] = "First thing to try: often as good as fine-tuning on short texts, and never forgets."
+    freezes: ClassVar[bool] = True
 
     def refuses(self, model: Model, setting: Setting) -> str | None:
         """Refuse company: nothing else would train."""
