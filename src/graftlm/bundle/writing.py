@@ -91,9 +91,8 @@ def write(
             "data": without_paths(data or {}),
             "versions": versions(),
         }
-        (inside / "README.md").write_text(
-            card.text(facts, limits, says=task.says, plainly=task.plainly), encoding="utf-8"
-        )
+        said = card.text(facts, [*limits, *task.remarks(space)], says=task.says, plainly=task.plainly)
+        (inside / "README.md").write_text(said, encoding="utf-8")
         written = sorted(path for path in inside.rglob("*") if path.is_file() and path.suffix != ".md")
         facts["files"] = {path.relative_to(inside).as_posix(): manifest.entry(path) for path in written}
         (inside / manifest.NAME).write_bytes(manifest.sealed(facts))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from graftlm.contracts.texts import as_text
-from graftlm.contracts.values import Grades
+from graftlm.contracts.values import Finding, Grades
 from graftlm.core import spans, tags, words
+from graftlm.core.errors import listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +148,67 @@ class WordDetail(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return 1
+
+
+def strangers(name: str, counts: Counter[str], known: Counter[str]) -> Iterator[Finding]:
+    """Yield findings on types that training rows or these lack, by counts of entities."""
+    strange = {kind: count for kind, count in counts.items() if kind not in known}
+    if strange:
+        message = (
+            f"{name}: {sum(strange.values())} entities have types that no training row has "
+            f"({listing(sorted(strange))}); they count as missed."
+        )
+        yield Finding("warning", "unseen_types", message, sum(strange.values()))
+    absent = [kind for kind in known if kind not in counts]
+    if absent:
+        message = f"{name}: no entity has the type {listing(sorted(absent))}, which training rows have."
+        yield Finding("note", "absent_types", message, len(absent))
+
+
+def tags_of(target: Any, names: Sequence[str]) -> list[str] | None:
+    """Return a target's tags, None where it holds spans."""
+    if isinstance(target, str):
+        start = target.strip()
+        try:
+            target = json.loads(start) if start.startswith(("[", "{")) else start.split()
+        except ValueError as fault:
+            raise ValueError(f"{start[:40]!r} is neither tags nor JSON ({fault})") from None
+    if not isinstance(target, list | tuple):
+        return None
+    if target and all(isinstance(one, int) for one in target):
+        if not names or max(target) >= len(names) or min(target) < 0:
+            raise ValueError(
+                f"the tags are numbers (up to {max(target)}), and the task's field 'names' has {len(names)} "
+                "names for them; give it the name of each tag in order, such as [O, B-PER, I-PER]"
+            )
+        return [names[number] for number in target]
+    return list(target) if all(isinstance(one, str) for one in target) else None
+
+
+def spans_of(target: Any, sentence: Sentence, scheme: str, names: Sequence[str]) -> list[spans.Span]:
+    """Return the entities of a row as character spans, rising.
+
+    Raises:
+        ValueError: tags or spans are faulty.
+    """
+    if target is None:
+        return []
+    own = tags_of(target, names)
+    if own is None:
+        if sentence.given:
+            raise ValueError("the row has character spans and a list of tokens; spans need the text they count in")
+        return spans.read(target, sentence.text)
+    spots = sentence.spots
+    if not sentence.given:
+        if not own:
+            return []
+        spots = pieces(sentence.text, len(own))
+    if len(spots) != len(own):
+        raise ValueError(f"there are {len(own)} tags for {len(spots)} tokens; expected one for each")
+    if scheme not in ("auto", "IO"):
+        letters = tags.LETTERS[scheme]
+        odd = [tag for tag in own if tags.part(tag)[0] not in (*letters, "O")]
+        if odd:
+            raise ValueError(f"the tag {odd[0]!r} does not belong to the scheme {scheme}")
+    found = tags.entities(own, bare=scheme == "IO")
+    return [(spots[first][0], spots[stop - 1][1], kind) for first, stop, kind in found]

@@ -276,6 +276,10 @@ class Task(Plugin):
         """
         return {}
 
+    def remarks(self, space: Space) -> Sequence[str]:
+        """Return sentences for the model card: what the answers need that the plain checkpoint does not have, say."""
+        return ()
+
     def knows(self, example: Example, space: Space) -> bool:
         """Tell whether the truth of an example lies in the space, so that a model of this space can learn it."""
         return not (self.chooses and space.labels) or str(example.target) in space.labels

@@ -307,3 +307,38 @@ def test_public_data_are_read_and_judged_whole(data_folder, name, scheme, kinds)
     examples = rows.examples(0, 300)
     answers = [answer(task, one, task.truth(one), space) for one in examples]
     assert task.primary.compute(task.grade(answers, examples, space)) > 0.99
+
+
+def test_transitions_learnt_on_validation_rows_change_answers_and_are_kept_in_the_bundle(tmp_path):
+    from graftlm.bundle import open_bundle, write
+    from graftlm.stages.training.assembling import assemble
+
+    task, backbone = Tagging(crf=True), registry.make("backbone", "tiny")
+    rows = [example(["Li", "Wei", "ran"], ["B-PER", "I-PER", "O"]) for _ in range(30)]
+    rows += [example(["a", "new", "one"], ["B-NEW", "O", "O"])]  # a type that training lacks teaches nothing
+    inputs = task.encode(rows, tokenizer(), 64)
+    pieces = []
+    for one in inputs:
+        piece = np.zeros((len(one), 5))
+        for place, word in zip(one.keep["at"], one.keep["words"], strict=True):
+            piece[place] = [[0, 0, 0, 3, 0], [0, 0, 0, 1.2, 1.0], [3, 0, 0, 0, 0]][word]
+        pieces.append(piece)
+    before = task.decode(rows[0], inputs[:1], pieces[:1], SPACE)
+    assert before.value == ["B-PER", "B-PER", "O"]
+    space = task.tune(rows, inputs, pieces, SPACE)
+    after = task.decode(rows[0], inputs[:1], pieces[:1], space)
+    assert after.value == ["B-PER", "I-PER", "O"]
+    assert Space.from_json(json.loads(json.dumps(space.as_json()))) == space
+    assert Tagging().tune(rows, inputs, pieces, SPACE) is SPACE
+    model = assemble(backbone.open(), backbone, task, space, seed=0)
+    write(tmp_path / "b", model, task, space, max_length=64)
+    opened = open_bundle(tmp_path / "b")
+    assert opened.space() == space
+    assert opened.task() == task
+    assert "linear-chain CRF" in (tmp_path / "b" / "README.md").read_text()
+
+
+def test_transitions_need_validation_rows():
+    rows = read_rows([row("B-PER")], Tagging(), need_target=True)
+    assert [one.code for one in Tagging(crf=True).check({"train": rows})] == ["no_validation"]
+    assert Tagging(crf=True).check({"train": rows, "valid": rows}) == []

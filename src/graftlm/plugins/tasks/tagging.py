@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -19,11 +19,13 @@ from graftlm.contracts.tagged import (
     f1,
     filled,
     macro_f1,
-    pieces,
     precision,
     recall,
     sentence_accuracy,
     sentence_of,
+    spans_of,
+    strangers,
+    tags_of,
     token_accuracy,
     words_of,
 )
@@ -31,7 +33,7 @@ from graftlm.contracts.task import Metric, Role, Task
 from graftlm.contracts.values import Answer, Example, Finding, Grades, Inputs, Outputs, Space
 from graftlm.core import spans, tags, words
 from graftlm.core.errors import DataError, listing
-from graftlm.nn import viterbi, windows
+from graftlm.nn import chain, viterbi, windows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,6 +75,9 @@ class Tagging(Task):
     """Names of the tags in their order, for data whose tags are numbers."""
     stride: int = Field(64, ge=0)
     """Tokens that two windows of a long text share."""
+    crf: bool = False
+    """Learn on the validation rows, after training, how tags follow each other: a linear-chain random field over the
+    model's logits, kept in the bundle beside the plain checkpoint."""
 
     def fault(self, example: Example) -> str | None:
         """Return what is wrong with the tags or spans of a row."""
@@ -106,16 +111,19 @@ class Tagging(Task):
                 found.append(Finding("note", "torn_words", message, len(torn), tuple(torn[:5])))
             if name == "train":
                 found += self._scheme_findings(rows)
+        if self.crf and "train" in splits and not len(splits.get("valid", ())):
+            message = "The task's field 'crf' learns on validation rows; give some (data.valid), or cut some off."
+            found.append(Finding("error", "no_validation", message))
         if "train" in types and not types["train"]:
             message = "The training rows have no entity: every tag is O. Is 'tags' the right column?"
             found.append(Finding("error", "no_entities", message, len(splits["train"])))
         for name, counts in types.items():
             if name != "train" and "train" in types:
-                found += _strangers(name, counts, types["train"])
+                found += strangers(name, counts, types["train"])
         return found
 
     def _scheme_findings(self, rows: Rows) -> list[Finding]:
-        examples = [(e, own) for chunk in rows.chunks() for e in chunk if (own := self._tags(e.target))]
+        examples = [(e, own) for chunk in rows.chunks() for e in chunk if (own := tags_of(e.target, self.names))]
         if self.scheme == "IO" or not examples:
             return []
         seen = tags.recognise([own for _, own in examples])
@@ -148,7 +156,7 @@ class Tagging(Task):
             )
         scheme: str = self.scheme
         if scheme == "auto":
-            sentences = [own for value in rows.column(rows.target or "tags") if (own := self._tags(value))]
+            sentences = [own for value in rows.column(rows.target or "tags") if (own := tags_of(value, self.names))]
             scheme = tags.recognise(sentences).name if sentences else "BIO"
         tails = [f"-{kind}" if kind else "" for kind in kinds]
         labels = ("O", *(letter + tail for tail in tails for letter in "BI"))
@@ -237,14 +245,9 @@ class Tagging(Task):
         goes with the entity round it.
         """
         sentence = sentence_of(example.fields.get("text"))
-        logits = np.full((len(sentence.spots), len(space.labels)), np.nan, dtype=np.float64)
-        if inputs:
-            for one, piece in zip(inputs, pieces, strict=True):
-                logits[one.keep["words"]] = piece[one.keep["at"]]
-        else:
-            logits[:] = pieces[0]
+        logits = _logits(sentence, inputs, pieces, len(space.labels))
         seen = np.flatnonzero(~np.isnan(logits[:, 0]))
-        path = viterbi.bio_path(logits[seen])
+        path = _path(logits[seen], space)
         chosen = filled(path, seen, sentence)
         grown = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = grown / grown.sum(axis=1, keepdims=True)
@@ -265,6 +268,33 @@ class Tagging(Task):
         confidence = float(sure[seen].min()) if len(seen) else 1.0
         detail = WordDetail(space.labels, np.nan_to_num(probabilities), sentence.spots)
         return Answer(labels, confidence, public, detail)
+
+    def tune(
+        self, examples: Sequence[Example], inputs: Sequence[Inputs], pieces: Sequence[np.ndarray], space: Space
+    ) -> Space:
+        """Fit the transitions between tags, where `crf` asks for them."""
+        if not self.crf:
+            return space
+        index = {label: number for number, label in enumerate(space.labels)}
+        of_row: list[list[int]] = [[] for _ in examples]
+        for number, one in enumerate(inputs):
+            of_row[one.row].append(number)
+        start, transitions = viterbi.bio_rules(len(index))
+        held, paths = [], []
+        for example, numbers in zip(examples, of_row, strict=True):
+            if self.knows(example, space):
+                sentence = sentence_of(example.fields.get("text"))
+                some = [inputs[n] for n in numbers], [pieces[n] for n in numbers]
+                logits = _logits(sentence, *some, len(space.labels))
+                seen = np.flatnonzero(~np.isnan(logits[:, 0]))
+                true = np.array([index[tag] for tag in self.truth(example)], np.int64)[seen]
+                if viterbi.allowed(true, transitions, start):
+                    held.append(logits[seen])
+                    paths.append(true)
+        found = chain.fit(held, paths, start, transitions)
+        own = {"start": found.start, "transitions": found.transitions}
+        learnt = {name: np.where(np.isfinite(part), part, 0.0).tolist() for name, part in own.items()}
+        return replace(space, extra={**space.extra, "crf": {**learnt, "scale": found.scale}})
 
     def grade(self, answers: Sequence[Answer], examples: Sequence[Example], space: Space) -> Grades:
         """Return right, true and found entities of each type (N, T + 1; the last: never seen), and words."""
@@ -306,6 +336,15 @@ class Tagging(Task):
         sentence = sentence_of(example.fields.get("text"))
         return tags.write(words_of(sentence, self._spans(example, sentence)), len(sentence.spots), "BIO")
 
+    def remarks(self, space: Space) -> Sequence[str]:
+        """Name the transitions that no plain class has."""
+        if "crf" not in space.extra:
+            return ()
+        return (
+            "The plain checkpoint gives the logits of each token. How tags follow each other was learnt beside it (a "
+            "linear-chain CRF over these logits): `start`, `transitions` and `scale` under `crf` in `graft.json`.",
+        )
+
     def knows(self, example: Example, space: Space) -> bool:
         """Tell whether every type of a row is in the space."""
         own = self._spans(example, sentence_of(example.fields.get("text")))
@@ -316,6 +355,9 @@ class Tagging(Task):
         sentence = sentence_of(example.fields.get("text"))
         return [sentence.text[start:end] for start, end in sentence.spots]
 
+    def _spans(self, example: Example, sentence: Sentence) -> list[spans.Span]:
+        return spans_of(example.target, sentence, self.scheme, self.names)
+
     def _read(self, rows: Rows) -> Iterator[tuple[Example, Sentence, list[spans.Span]]]:
         for chunk in rows.chunks():
             for example in chunk:
@@ -325,63 +367,24 @@ class Tagging(Task):
                 except ValueError as fault:
                     raise DataError(f"{example.where or example.id}: {fault}.") from None
 
-    def _tags(self, target: Any) -> list[str] | None:
-        """Return a target's tags, None where it holds spans."""
-        if isinstance(target, str):
-            start = target.strip()
-            try:
-                target = json.loads(start) if start.startswith(("[", "{")) else start.split()
-            except ValueError as fault:
-                raise ValueError(f"{start[:40]!r} is neither tags nor JSON ({fault})") from None
-        if not isinstance(target, list | tuple):
-            return None
-        if target and all(isinstance(one, int) for one in target):
-            if not self.names or max(target) >= len(self.names) or min(target) < 0:
-                raise ValueError(
-                    f"the tags are numbers (up to {max(target)}), and the task's field 'names' has {len(self.names)} "
-                    "names for them; give it the name of each tag in order, such as [O, B-PER, I-PER]"
-                )
-            return [self.names[number] for number in target]
-        return list(target) if all(isinstance(one, str) for one in target) else None
 
-    def _spans(self, example: Example, sentence: Sentence) -> list[spans.Span]:
-        """Return the entities of a row as character spans, rising.
-
-        Raises:
-            ValueError: tags or spans are faulty.
-        """
-        if example.target is None:
-            return []
-        own = self._tags(example.target)
-        if own is None:
-            if sentence.given:
-                raise ValueError("the row has character spans and a list of tokens; spans need the text they count in")
-            return spans.read(example.target, sentence.text)
-        spots = sentence.spots
-        if not sentence.given:
-            if not own:
-                return []
-            spots = pieces(sentence.text, len(own))
-        if len(spots) != len(own):
-            raise ValueError(f"there are {len(own)} tags for {len(spots)} tokens; expected one for each")
-        if self.scheme not in ("auto", "IO"):
-            letters = tags.LETTERS[self.scheme]
-            odd = [tag for tag in own if tags.part(tag)[0] not in (*letters, "O")]
-            if odd:
-                raise ValueError(f"the tag {odd[0]!r} does not belong to the scheme {self.scheme}")
-        found = tags.entities(own, bare=self.scheme == "IO")
-        return [(spots[first][0], spots[stop - 1][1], kind) for first, stop, kind in found]
+def _logits(sentence: Sentence, inputs: Sequence[Inputs], pieces: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Return the logits of each word (N, C), NaN for one without a token; without inputs they are the one piece."""
+    logits = np.full((len(sentence.spots), size), np.nan, dtype=np.float64)
+    if not inputs:
+        logits[:] = pieces[0]
+    for one, piece in zip(inputs, pieces, strict=False):
+        logits[one.keep["words"]] = piece[one.keep["at"]]
+    return logits
 
 
-def _strangers(name: str, counts: Counter[str], known: Counter[str]) -> Iterator[Finding]:
-    strange = {kind: count for kind, count in counts.items() if kind not in known}
-    if strange:
-        message = (
-            f"{name}: {sum(strange.values())} entities have types that no training row has "
-            f"({listing(sorted(strange))}); they count as missed."
-        )
-        yield Finding("warning", "unseen_types", message, sum(strange.values()))
-    absent = [kind for kind in known if kind not in counts]
-    if absent:
-        message = f"{name}: no entity has the type {listing(sorted(absent))}, which training rows have."
-        yield Finding("note", "absent_types", message, len(absent))
+def _path(logits: np.ndarray, space: Space) -> np.ndarray:
+    """Return the best label numbers (N,) that the scheme allows, by the transitions learnt if there are any."""
+    learnt = space.extra.get("crf")
+    if learnt is None:
+        return viterbi.bio_path(logits)
+    start, transitions = viterbi.bio_rules(len(space.labels))
+    told = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    return viterbi.best_path(
+        learnt["scale"] * told, transitions + np.asarray(learnt["transitions"]), start + np.asarray(learnt["start"])
+    )

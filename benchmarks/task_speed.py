@@ -1,0 +1,182 @@
+"""Tagging and question answering: the plain Transformers example against GraftLM, a few steps of each.
+
+    python benchmarks/task_speed.py --tasks tagging extractive_qa --steps 30
+
+The other side is what Transformers' run_ner and run_qa do: the Trainer as it comes, words split beforehand, contexts
+in windows that are padded to their full length (run_qa's default). Same model, rows, batch size, rate and window;
+both sides in fresh processes, in turns. Only training steps are timed, as in training_speed.py.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import fits
+import harness
+import texts
+
+NAME = "task_speed"
+BATCH, RATE, WINDOW, STRIDE = 32, 2e-4, 384, 128
+SETS = {"tagging": "conll2003", "extractive_qa": "squad2_cs224n"}
+FILES = {"tagging": ("train.jsonl", "test.jsonl"), "extractive_qa": ("train_split.json", "test_split.json")}
+
+
+def file_of(task: str, which: int) -> Path:
+    """Return the training (0) or test (1) file of a task."""
+    return texts.place_of(SETS[task]) / FILES[task][which]
+
+
+def sentences(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file with tokens and tags."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def questions(path: Path) -> list[dict[str, Any]]:
+    """Return the questions of a SQuAD file."""
+    return [
+        {"question": one["question"].strip(), "context": part["context"], "answers": one["answers"]}
+        for article in json.loads(path.read_text(encoding="utf-8"))["data"]
+        for part in article["paragraphs"]
+        for one in part["qas"]
+    ]
+
+
+def coded_tags(tokenizer: Any, rows: list[dict[str, Any]], number: dict[str, int]) -> list[dict[str, Any]]:
+    """Tokenise words and put each tag at the first token of its word."""
+    coded = tokenizer([row["tokens"] for row in rows], is_split_into_words=True, truncation=True)
+    data = []
+    for n, row in enumerate(rows):
+        before, labels = None, []
+        for word in coded.word_ids(n):
+            labels.append(-100 if word is None or word == before else number[row["tags"][word]])
+            before = word
+        data.append({"input_ids": coded["input_ids"][n], "labels": labels})
+    return data
+
+
+def coded_windows(tokenizer: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cut each context into windows behind its question, padded; mark where the answer begins and ends."""
+    coded = tokenizer(
+        [row["question"] for row in rows], [row["context"] for row in rows], truncation="only_second",
+        max_length=WINDOW, stride=STRIDE, return_overflowing_tokens=True, return_offsets_mapping=True,
+        padding="max_length",
+    )  # fmt: skip
+    data = []
+    for n, row in enumerate(coded["overflow_to_sample_mapping"]):
+        first = last = 0
+        if answers := rows[row]["answers"]:
+            start = answers[0]["answer_start"]
+            end = start + len(answers[0]["text"])
+            inside = [
+                place
+                for place, (part, (a, b)) in enumerate(
+                    zip(coded.sequence_ids(n), coded["offset_mapping"][n], strict=True)
+                )
+                if part == 1 and b > start and a < end
+            ]
+            whole = inside and coded["offset_mapping"][n][inside[0]][0] <= start
+            if whole and coded["offset_mapping"][n][inside[-1]][1] >= end:
+                first, last = inside[0], inside[-1]
+        data.append({**{k: coded[k][n] for k in ("input_ids", "attention_mask", "token_type_ids")},
+                     "start_positions": first, "end_positions": last})  # fmt: skip
+    return data
+
+
+def trainer(task: str, model: str, rows: int | None, steps: int) -> dict[str, Any]:
+    """Train with the Trainer's own defaults."""
+    import transformers
+
+    with tempfile.TemporaryDirectory() as folder:
+        transformers.set_seed(0)
+        place = fits.model_folder(model, Path(folder))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+        path = file_of(task, 0)
+        if task == "tagging":
+            given = sentences(path)[:rows]
+            labels = sorted({tag for row in given for tag in row["tags"]})
+            number = {label: n for n, label in enumerate(labels)}
+            module = transformers.AutoModelForTokenClassification.from_pretrained(place, num_labels=len(labels))
+            data, collate = (
+                coded_tags(tokenizer, given, number),
+                transformers.DataCollatorForTokenClassification(tokenizer),
+            )
+        else:
+            module = transformers.AutoModelForQuestionAnswering.from_pretrained(place)
+            data, collate = coded_windows(tokenizer, questions(path)[:rows]), transformers.default_data_collator
+        began: list[float] = []
+        spent: list[float] = []
+
+        class Clock(transformers.TrainerCallback):
+            def on_step_begin(self, *_: Any, **__: Any) -> None:
+                began.append(time.monotonic())
+
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                spent.append(time.monotonic() - began[-1])
+
+        arguments = transformers.TrainingArguments(
+            output_dir=folder, per_device_train_batch_size=BATCH, max_steps=steps, learning_rate=RATE,
+            lr_scheduler_type="linear", warmup_steps=0.1, seed=0, save_strategy="no", report_to="none",
+            disable_tqdm=True,
+        )  # fmt: skip
+        transformers.Trainer(
+            model=module, args=arguments, train_dataset=data, data_collator=collate, callbacks=[Clock()]
+        ).train()
+    return {"examples_per_second": len(spent) * BATCH / sum(spent), "steps": len(spent), "sequences": len(data)}
+
+
+def graft(task: str, model: str, rows: int | None, steps: int) -> dict[str, Any]:
+    """Fit with the same settings; the rest is GraftLM's default."""
+    path = file_of(task, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        base = "minilm" if model == "minilm" else fits.model_folder(model, Path(folder))
+        count = len(sentences(path) if task == "tagging" else questions(path))
+        per_epoch = math.ceil(min(count, rows or count) / BATCH)
+        found = fits.fit(
+            str(path), folder=str(Path(folder, "run")), task=task, base=base, epochs=(steps - 0.01) / per_epoch,
+            batch_size=BATCH, rate=RATE, seed=0, baselines="none",
+            settings={
+                "data.split.valid": 0, "train.warmup": 0.1, "train.schedule": "linear", "train.save_every": 1e9,
+                **({"data.limit": rows} if rows else {}), **({"task.stride": STRIDE} if task != "tagging" else {}),
+            },
+        )  # fmt: skip
+    return {key: found[key] for key in ("examples_per_second", "planned", "notes")}
+
+
+def main() -> None:
+    """Measure in turns, and report."""
+    parser = harness.options(__doc__)
+    parser.add_argument("--tasks", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--steps", type=int, default=30, help="steps of each side")
+    parser.add_argument("--rounds", type=int, default=1)
+    given = parser.parse_args()
+    began = harness.machine(given.threads)
+    runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    summary: dict[str, Any] = {}
+    for task in given.tasks:
+        runs[task] = {"trainer": [], "graft": []}
+        for _ in range(given.rounds):
+            for side, found in runs[task].items():
+                shared = {"task": task, "model": given.model, "rows": given.rows, "steps": given.steps}
+                found.append(harness.side(__file__, side, threads=given.threads, **shared))
+                harness.say(f"{task}, {side}: {found[-1]['examples_per_second']:.1f} examples/s")
+        speeds = {side: [run["examples_per_second"] for run in found] for side, found in runs[task].items()}
+        pairs = harness.ratios(speeds["graft"], speeds["trainer"])
+        summary[task] = {"ratio": harness.median(pairs), "ratios": pairs,
+                         **{side: harness.median(found) for side, found in speeds.items()}}  # fmt: skip
+    checks = [
+        harness.check(
+            f"{task}: training examples/s against the Transformers example", one["ratio"], reach=4, unit="times"
+        )
+        for task, one in summary.items()
+    ]
+    complete = given.rows is None and given.model == "minilm" and given.steps >= 30
+    harness.report(NAME, given, began, complete=complete, summary=summary, checks=checks, runs=runs)
+
+
+if __name__ == "__main__":
+    harness.start({"trainer": trainer, "graft": graft}, main)
