@@ -29,13 +29,21 @@ def text(facts: Mapping[str, Any], limits: Sequence[str] = (), *, says: str = ""
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
+_TAGS = {
+    "SequenceClassification": "text-classification",
+    "TokenClassification": "token-classification",
+    "QuestionAnswering": "question-answering",
+}
+
+
 def _front(facts: Mapping[str, Any]) -> str:
     lines = ["---"]
     if facts["licence"] and facts["licence"] != "unknown":
         lines.append(f"license: {str(facts['licence']).lower()}")
     lines.append("library_name: " + ("sentence-transformers" if facts["style"] == "pooled" else "transformers"))
-    if "SequenceClassification" in facts["auto_model"]:
-        lines.append("pipeline_tag: text-classification")
+    for part, tag in _TAGS.items():
+        if part in facts["auto_model"]:
+            lines.append(f"pipeline_tag: {tag}")
     if facts["base"].get("hub_id"):
         lines.append(f"base_model: {facts['base']['hub_id']}")
     return "\n".join([*lines, "---"])
@@ -130,8 +138,19 @@ def _plain(facts: Mapping[str, Any], plainly: str) -> str:
         f"```python\n{imports if plainly else ''}from transformers import {facts['auto_model']}, AutoTokenizer\n\n"
         f"tokenizer = AutoTokenizer.from_pretrained('.')\n"
         f"inputs = tokenizer({call}, truncation=True, max_length={facts['max_length']}, return_tensors='pt')\n"
-        f"logits = {facts['auto_model']}.from_pretrained('.')(**inputs).logits.detach().numpy(){reading}\n```"
+        f"{_called(facts['auto_model'])}{reading}\n```"
     )
+
+
+def _called(auto_model: str) -> str:
+    """Return the line that runs a plain model: a reader of answers gives their borders, all others logits."""
+    if "QuestionAnswering" in auto_model:
+        return (
+            f"given = {auto_model}.from_pretrained('.')(**inputs)\n"
+            "first, last = given.start_logits[0].argmax(), given.end_logits[0].argmax()\n"
+            "print(tokenizer.decode(inputs['input_ids'][0][first : last + 1]))"
+        )
+    return f"logits = {auto_model}.from_pretrained('.')(**inputs).logits.detach().numpy()"
 
 
 _WRITING = ("AutoModelForSeq2SeqLM", "AutoModelForCausalLM")

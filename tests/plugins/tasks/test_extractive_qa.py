@@ -292,3 +292,18 @@ def test_public_data_are_read_and_judged_whole(data_folder):
         examples = rows.examples(0, 200)
         answers = [task.span(one, task.place(one)) for one in examples]
         assert task.primary.compute(task.grade(answers, examples, space)) > 0.98
+
+
+def test_the_code_on_the_model_card_runs(tmp_path, monkeypatch, capsys):
+    import re
+
+    from graftlm.bundle import write
+    from graftlm.stages.training.assembling import assemble
+
+    task, backbone = ExtractiveQa(), registry.make("backbone", "tiny")
+    write(tmp_path / "b", assemble(backbone.open(), backbone, task, SPACE, seed=0), task, SPACE, max_length=64)
+    card = (tmp_path / "b" / "README.md").read_text()
+    assert "pipeline_tag: question-answering" in card
+    monkeypatch.chdir(tmp_path / "b")
+    exec(re.search(r"```python\n(.*?)```", card, re.DOTALL)[1], {})  # noqa: S102
+    assert capsys.readouterr().out.endswith("\n")

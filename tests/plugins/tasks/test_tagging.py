@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import numpy as np
 import pytest
@@ -309,7 +310,7 @@ def test_public_data_are_read_and_judged_whole(data_folder, name, scheme, kinds)
     assert task.primary.compute(task.grade(answers, examples, space)) > 0.99
 
 
-def test_transitions_learnt_on_validation_rows_change_answers_and_are_kept_in_the_bundle(tmp_path):
+def test_transitions_learnt_on_validation_rows_change_answers_and_are_kept_in_the_bundle(tmp_path, monkeypatch, capsys):
     from graftlm.bundle import open_bundle, write
     from graftlm.stages.training.assembling import assemble
 
@@ -335,7 +336,11 @@ def test_transitions_learnt_on_validation_rows_change_answers_and_are_kept_in_th
     opened = open_bundle(tmp_path / "b")
     assert opened.space() == space
     assert opened.task() == task
-    assert "linear-chain CRF" in (tmp_path / "b" / "README.md").read_text()
+    card = (tmp_path / "b" / "README.md").read_text()
+    assert "linear-chain CRF" in card
+    monkeypatch.chdir(tmp_path / "b")
+    exec(re.search(r"```python\n(.*?)```", card, re.DOTALL)[1], {})  # noqa: S102
+    assert re.search(r"\['(O|[BI]-(LOC|PER))'", capsys.readouterr().out)
 
 
 def test_transitions_need_validation_rows():

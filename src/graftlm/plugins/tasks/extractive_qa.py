@@ -65,6 +65,7 @@ class ExtractiveQa(Task):
         Role("answers", "target", ANSWERS, "the right answers with their starts; none where there is no answer"),
     )
     auto_model: ClassVar[str] = "AutoModelForQuestionAnswering"
+    says: ClassVar[str] = "a part of the context, with its place, or that there is none"
     pooled: ClassVar[bool] = False
     chooses: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = (

@@ -57,6 +57,10 @@ class Tagging(Task):
         Role("tags", "target", TAGS, "a tag for each token, or labelled character spans"),
     )
     auto_model: ClassVar[str] = "AutoModelForTokenClassification"
+    says: ClassVar[str] = "the entities in the text with their places, by one of {labels} tags for each token"
+    plainly: ClassVar[str] = (
+        "print([space['labels'][best] for best in logits[0].argmax(-1)])  # one for each token; see Limits"
+    )
     pooled: ClassVar[bool] = False
     chooses: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -337,10 +341,15 @@ class Tagging(Task):
         return tags.write(words_of(sentence, self._spans(example, sentence)), len(sentence.spots), "BIO")
 
     def remarks(self, space: Space) -> Sequence[str]:
-        """Name the transitions that no plain class has."""
+        """Say what makes answers of the plain logits, and name the transitions that no plain class has."""
+        plain = (
+            "A word's tag is read at its first token, and an I- tag may only continue an entity of its type; the best "
+            "of single tokens can break that.",
+        )
         if "crf" not in space.extra:
-            return ()
+            return plain
         return (
+            *plain,
             "The plain checkpoint gives the logits of each token. How tags follow each other was learnt beside it (a "
             "linear-chain CRF over these logits): `start`, `transitions` and `scale` under `crf` in `graft.json`.",
         )
