@@ -128,8 +128,11 @@ class Generation(Task):
             turns = chat.messages(example.fields["prompt"])
         except ValueError as fault:
             return str(fault)
-        if example.target is not None and turns[-1]["role"] == "assistant":
-            return "the last message is the assistant's, and there is a response beside it"
+        last = turns[-1]
+        if last["role"] == "assistant" and last["content"] not in (
+            written.references(example.target) or [last["content"]]
+        ):
+            return "the last message is the assistant's, and the response beside it is another one"
         return chat.disorder(turns)
 
     def check(self, splits: dict[str, Rows]) -> list[Finding]:
@@ -312,8 +315,8 @@ class Generation(Task):
         turns = chat.messages(example.fields["prompt"])
         if turns[0]["role"] != "system":
             turns = before + turns
-        if answers is None and turns[-1]["role"] == "assistant":
-            return turns[:-1], [turns[-1]["content"]]
+        if turns[-1]["role"] == "assistant":
+            return turns[:-1], answers or [turns[-1]["content"]]
         return turns, answers
 
     def _formed(self, text: str) -> bool:

@@ -25,7 +25,7 @@ SOURCE = (
 )  # fmt: skip
 TARGET = (
     "tgt", "target_text", "output", "summary", "highlights", "title", "headline", "translation", "reference",
-    "references", "tldr", "答案", "译文", "目标", "目标文本", "标题", "总结", "概要", "摘要",
+    "references", "summaries", "tldr", "答案", "译文", "目标", "目标文本", "标题", "总结", "概要", "摘要",
 )  # fmt: skip
 CEILING = 512
 """Tokens of an answer at most, where the training targets are longer and nothing else is said."""
