@@ -11,6 +11,7 @@ import numpy as np
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Metric
 from graftlm.contracts.values import Answer, Finding, Grades
+from graftlm.core.optional import need
 from graftlm.nn import ngrams
 
 if TYPE_CHECKING:
@@ -25,6 +26,16 @@ def references(target: Any) -> list[str]:
     """Return the right answers of a row: one text, or each text of a list; blank ones and None are none."""
     given = target if isinstance(target, list | tuple) else [target]
     return [text for text in (str(one) for one in given if one is not None) if text.strip()]
+
+
+def installed() -> None:
+    """Refuse a run whose figures could not be counted at its end.
+
+    Raises:
+        MissingPackage: sacrebleu or rouge-score is not there; the message names the install command.
+    """
+    need("sacrebleu", "generation", "BLEU and chrF")
+    need("rouge_score", "generation", "ROUGE")
 
 
 def grades(answers: Sequence[Answer], truths: Sequence[Any], cut: str | None) -> Grades:
@@ -146,6 +157,7 @@ __all__ = [
     "ROUGE_2",
     "ROUGE_L",
     "grades",
+    "installed",
     "longest",
     "mean",
     "references",

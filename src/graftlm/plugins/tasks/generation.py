@@ -153,6 +153,7 @@ class Generation(Task):
 
     def settled(self, rows: Rows, tokenizer: Any) -> Task:
         """Take the form of the rows and the longest answer from the training rows."""
+        written.installed()
         chosen: dict[str, Any] = {}
         if self.form == "auto":
             chosen["form"] = self._form(rows.examples(0, 1)[0])

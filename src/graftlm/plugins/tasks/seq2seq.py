@@ -83,6 +83,7 @@ class Seq2Seq(Task):
         """Take the longest answer and the tokeniser of BLEU from the training targets."""
         from graftlm.nn import ngrams
 
+        written.installed()
         texts = written.sample(rows, "target")
         chosen: dict[str, Any] = {}
         if self.max_new_tokens is None:
