@@ -69,7 +69,7 @@ def make(seed: int, number: int, folder: Path) -> Case:
     rows = _rows(rng)
     done: list[str] = []
     if form == "folder":
-        return Case(_folder(rng, rows, folder / f"case{number}", done), form, tuple(done))
+        return Case(_folder(rng, rows[:60], folder / f"case{number}", done), form, tuple(done))
     data = _sound(rng, form, rows)
     if form == "xlsx" and rng.random() < 0.5:
         data = _rezipped(rng, data, done)
