@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from graftlm.core import textfile
+from graftlm.core import log, tables, textfile
 from graftlm.core.errors import DataError, printable
 from graftlm.core.plugin import Plugin
 
@@ -150,19 +150,29 @@ def shown(given: Path | textfile.Piped) -> str:
 
 
 def join(pieces: Iterable[Corpus]) -> Corpus:
-    """Return the pieces of one source as one."""
+    """Return the pieces of one source as one; memory holds one piece at a time, and large tables lie on disk."""
     import pyarrow as pa
 
-    parts = list(pieces)
-    lines = [part.lines for part in parts if part.lines is not None]
-    return Corpus(
-        stack([part.table for part in parts]),
-        parts[0].source,
-        pa.concat_arrays(lines) if len(lines) == len(parts) else None,
-        parts[-1].facts,
-        tuple(fault for part in parts for fault in part.skipped),
-        tuple(fault for part in parts for fault in part.mended),
-    )
+    spools: list[tables.Spool] = []
+    lines: list[Any] = []
+    skipped: list[RowFault] = []
+    mended: list[RowFault] = []
+    read, last = 0, None
+    for last in pieces:
+        if not spools or not spools[-1].schema.equals(last.table.schema):
+            spools.append(tables.Spool(last.table.schema))
+        spools[-1].add(last.table)
+        lines.append(last.lines)
+        skipped += last.skipped
+        mended += last.mended
+        read += last.read
+        log.advance("reading", read)
+    if last is None:
+        raise ValueError("expected one piece at least")
+    known = None if any(part is None for part in lines) else pa.concat_arrays(lines)
+    found = [spool.table() for spool in spools]
+    table = found[0] if len(found) == 1 else stack(found)
+    return Corpus(table, last.source, known, last.facts, tuple(skipped), tuple(mended))
 
 
 def stack(tables: Sequence[pa.Table]) -> pa.Table:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.values import Example
+from graftlm.core import tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,10 +63,40 @@ class Rows:
             for i, row, target, place in zip(ids, values, targets, places, strict=True)
         ]
 
+    def lazily(self) -> Sequence[Example]:
+        """Return the examples as a sequence that makes them when they are asked for, and holds one chunk."""
+        return _Lazily(self)
+
     def chunks(self, size: int = 4096) -> Iterator[list[Example]]:
         """Yield the examples in lists of at most `size`."""
-        for start in range(0, len(self), size):
+        for start in tables.resting(range(0, len(self), size)):
             yield self.examples(start, min(start + size, len(self)))
+
+
+class _Lazily(Sequence[Example]):
+    """The examples of rows, made a chunk at a time."""
+
+    def __init__(self, rows: Rows, size: int = 4096) -> None:
+        self.rows, self.size = rows, size
+        self._begin, self._held = -1, list[Example]()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Example]:
+        for chunk in self.rows.chunks(self.size):
+            yield from chunk
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(number)
+        number %= len(self)
+        begin = number - number % self.size
+        if begin != self._begin:
+            self._begin, self._held = begin, self.rows.examples(begin, begin + self.size)
+        return self._held[number - begin]
 
 
 def pick(table: pa.Table, indices: Sequence[int]) -> pa.Table:
@@ -76,16 +107,16 @@ def pick(table: pa.Table, indices: Sequence[int]) -> pa.Table:
     numbers = np.asarray(indices, np.int64)
     if len(numbers) == 0 or (numbers[1:] < numbers[:-1]).any():
         return table.take(numbers)
-    parts: list[pa.RecordBatch] = []
+    parts = tables.Spool(table.schema)
     begin = 0
-    for batch in table.to_batches():
+    for batch in tables.resting(table.to_batches()):
         low, high = np.searchsorted(numbers, [begin, begin + batch.num_rows])
         if high > low:
-            parts.append(batch.take(pa.array(numbers[low:high] - begin)))
+            parts.add(batch.take(pa.array(numbers[low:high] - begin)))
         begin += batch.num_rows
     if numbers[-1] >= begin or numbers[0] < 0:
         raise IndexError(f"rows {numbers[0]} to {numbers[-1]} of a table with {begin}")
-    return pa.Table.from_batches(parts, table.schema)
+    return parts.table()
 
 
 def fingerprint(table: pa.Table) -> str:
@@ -100,7 +131,7 @@ def fingerprint(table: pa.Table) -> str:
         if not pa.types.is_string(column.type):
             column = pa.chunked_array([[None if v is None else repr(v) for v in column.to_pylist()]], pa.string())
         parts = [hashlib.sha256(), hashlib.sha256()]  # lengths (null: -1) and bytes, each over all chunks
-        for chunk in column.chunks:
+        for chunk in tables.resting(column.chunks):
             lengths = pc.fill_null(pc.binary_length(chunk), -1)
             parts[0].update(lengths.to_numpy(zero_copy_only=False).astype("<i4"))
             # A null may leave bytes behind in the buffer; an empty text does not.

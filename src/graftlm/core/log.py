@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,25 @@ def note(text: str) -> None:
 def warn(text: str) -> None:
     """Say something that the user should look at."""
     logger.warning(text)
+
+
+_watching: list[Callable[[str, int, int | None], None]] = []
+
+
+def advance(what: str, done: int, of: int | None = None) -> None:
+    """Say how far a long pass over rows is; `of` is None where nobody knows how many there are."""
+    for hear in _watching:
+        hear(what, done, of)
+
+
+@contextlib.contextmanager
+def watching(hear: Callable[[str, int, int | None], None]) -> Iterator[None]:
+    """Let `hear(what, done, of)` know of each `advance` while in the block."""
+    _watching.append(hear)
+    try:
+        yield
+    finally:
+        _watching.remove(hear)
 
 
 class RunLog:

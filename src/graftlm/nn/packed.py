@@ -34,6 +34,8 @@ class Packed:
         self.features = dict(features)
         self.offsets = offsets
         self.decoder_offsets = decoder_offsets
+        self.known: np.ndarray | None = None
+        """The distinct token ids, where whoever wrote the features down counted them."""
 
     @classmethod
     def of(cls, sequences: Iterable[Mapping[str, Sequence[int]]]) -> Packed:
@@ -87,6 +89,8 @@ class Packed:
 
     def vocabulary(self) -> np.ndarray:
         """Return the distinct token ids, sorted; a decoder's among them."""
+        if self.known is not None:
+            return self.known
         piece = 1 << 22
         # in pieces: the ids may lie on disk, and sorting a copy of all would need them in memory twice
         found = [
@@ -95,6 +99,13 @@ class Packed:
             for start in range(0, len(ids), piece)
         ]
         return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int32)
+
+    def one(self, number: int) -> dict[str, np.ndarray]:
+        """Return the features of one sequence."""
+        return {
+            name: values[self._cuts(name)[number] : self._cuts(name)[number + 1]]
+            for name, values in self.features.items()
+        }
 
     def batch(self, rows: Sequence[int], pad: int, side: str = "right") -> dict[str, Tensor]:
         """Return padded tensors (B, L) of the given rows, L the longest of them, with `attention_mask`.

@@ -14,7 +14,7 @@ from graftlm.core import hashing
 from graftlm.nn.packed import Packed
 
 _PIECE = 1 << 20
-FORMAT = 1
+FORMAT = 2
 """Part of every key: a change of what is stored makes old entries unreachable."""
 
 
@@ -33,38 +33,65 @@ def tokenizer_mark(tokenizer: Any) -> str | None:
 def write(folder: Path, packs: Iterable[Packed], columns: Callable[[], Mapping[str, np.ndarray]]) -> None:
     """Write packs end to end, and the columns that are known after the last one, as .npy files.
 
-    Memory holds one pack at a time. A feature that a pack left out is zero there.
+    Memory holds one pack at a time. A feature that a pack left out is zero there. Numbers take two bytes where all
+    of a feature fit into them.
     """
-    lengths, total = [], 0
+    lengths: list[np.ndarray] = []
+    total = 0
+    known: set[int] = set()
     with contextlib.ExitStack() as stack:
-        files: dict[str, tuple[IO[bytes], int]] = {}
+        files: dict[str, _Raw] = {}
         for pack in packs:
             if pack.decoder_offsets is not None:
                 raise ValueError("expected features of one length a sequence; got a decoder's beside them")
             for name, values in pack.features.items():
-                handle, done = files.get(name) or (stack.enter_context((folder / f"{name}.raw").open("wb")), 0)
-                handle.write(bytes(4 * (total - done)))
-                handle.write(np.ascontiguousarray(values, dtype=np.int32).data)
-                files[name] = handle, total + len(values)
+                if name not in files:
+                    files[name] = _Raw(stack.enter_context((folder / f"{name}.raw").open("wb")))
+                files[name].put(values, total)
+            known.update(np.unique(pack.features.get("input_ids", np.zeros(0, np.int32))).tolist())
             lengths.append(pack.lengths)
             total += int(pack.offsets[-1])
-        for handle, done in files.values():
-            handle.write(bytes(4 * (total - done)))
-    for name in files:
-        raw = folder / f"{name}.raw"
-        whole = np.lib.format.open_memmap(folder / f"feature-{name}.npy", mode="w+", dtype=np.int32, shape=(total,))
-        with raw.open("rb") as handle:
-            for start in range(0, total, _PIECE):
-                piece = np.frombuffer(handle.read(4 * _PIECE), dtype=np.int32)
-                whole[start : start + len(piece)] = piece
-        whole.flush()
-        del whole
-        raw.unlink()
+        for raw in files.values():
+            raw.fill(total)
+    for name, raw in files.items():
+        _finish(folder, name, total, np.dtype(np.uint16 if 0 <= raw.least and raw.most < 1 << 16 else np.int32))
     offsets = np.zeros(sum(map(len, lengths)) + 1, dtype=np.int64)
     np.cumsum(np.concatenate(lengths) if lengths else offsets[1:], out=offsets[1:])
     np.save(folder / "offsets.npy", offsets, allow_pickle=False)
+    np.save(folder / "vocabulary.npy", np.asarray(sorted(known), dtype=np.int32), allow_pickle=False)
     for name, values in columns().items():
         np.save(folder / f"column-{name}.npy", values, allow_pickle=False)
+
+
+class _Raw:
+    """The bytes of one feature while it is written, and its smallest and largest number."""
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self.handle, self.done, self.least, self.most = handle, 0, 0, 0
+
+    def fill(self, upto: int) -> None:
+        """Write zeros up to a place."""
+        self.handle.write(bytes(4 * (upto - self.done)))
+        self.done = upto
+
+    def put(self, values: np.ndarray, place: int) -> None:
+        """Write values at a place at or behind the end."""
+        self.fill(place)
+        self.handle.write(np.ascontiguousarray(values, dtype=np.int32).data)
+        self.done += len(values)
+        self.least = min(self.least, int(values.min(initial=0)))
+        self.most = max(self.most, int(values.max(initial=0)))
+
+
+def _finish(folder: Path, name: str, total: int, kind: np.dtype[Any]) -> None:
+    """Turn the raw bytes of a feature into an .npy file, a piece at a time."""
+    raw = folder / f"{name}.raw"
+    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (total,)}
+    with raw.open("rb") as source, (folder / f"feature-{name}.npy").open("wb") as target:
+        np.lib.format.write_array_header_1_0(target, header)
+        while piece := source.read(4 * _PIECE):
+            target.write(np.frombuffer(piece, dtype=np.int32).astype(kind).data)
+    raw.unlink()
 
 
 def read(folder: Path) -> tuple[Packed, dict[str, np.ndarray]]:
@@ -77,4 +104,6 @@ def read(folder: Path) -> tuple[Packed, dict[str, np.ndarray]]:
         path.stem.removeprefix("column-"): np.load(path, allow_pickle=False)
         for path in sorted(folder.glob("column-*.npy"))
     }
-    return Packed(features, np.load(folder / "offsets.npy", allow_pickle=False)), columns
+    packed = Packed(features, np.load(folder / "offsets.npy", allow_pickle=False))
+    packed.known = np.load(folder / "vocabulary.npy", allow_pickle=False)
+    return packed, columns

@@ -47,11 +47,12 @@ def check(
     Raises:
         DataError: the data cannot be read, or the task cannot use them and there is a base model to open.
     """
+    from graftlm.pipeline import known
     from graftlm.stages import checking, reading, unknown
     from graftlm.stages.language import check_language
 
     task = recipe.task
-    dataset = reading.read(recipe.data, task, given, seed=recipe.train.seed)
+    dataset, key = known.dataset(recipe, given, lambda: reading.read(recipe.data, task, given, seed=recipe.train.seed))
     dataset = prepared(unknown.settle(dataset, task, recipe.data.bad_rows), task, recipe.train)
     base = None
     if opened is not None:
@@ -67,40 +68,37 @@ def check(
         def lengths(rows: Rows) -> Any:
             import numpy as np
 
-            from graftlm.core import cache, hashing
-            from graftlm.nn import tokens
-            from graftlm.stages.training.encoding import CACHED_FROM
+            from graftlm.core import log
+            from graftlm.stages.training.encoding import stored, stored_lengths
 
-            def count() -> Any:
-                found = np.zeros(len(rows), dtype=np.int64)  # of several inputs of a row, the longest
-                begin = 0
-                for chunk in rows.chunks():
-                    inputs = task.encode(chunk, tokenizer, longest)
-                    places = np.array([one.row for one in inputs], dtype=np.int64) + begin
-                    np.maximum.at(found, places, np.array([len(one) + one.truncated for one in inputs], dtype=np.int64))
-                    begin += len(chunk)
-                return found
-
-            mark = tokens.tokenizer_mark(tokenizer) if len(rows) >= CACHED_FROM else None
-            if mark is None:
-                return count()
-            key = hashing.of_value([tokens.FORMAT, rows.fingerprint, mark, task.as_use(), longest])
-            place = cache.find("lengths", key)
-            if place is not None:
-                return np.load(place / "lengths.npy", allow_pickle=False)
-            found = count()
-            cache.put(
-                "lengths", key, lambda folder: np.save(folder / "lengths.npy", found, allow_pickle=False),
-                f"lengths of {len(rows):,} rows of {rows.name}",
-            )  # fmt: skip
+            if (place := stored(rows, task, tokenizer, longest)) is not None:
+                return stored_lengths(place, len(rows))
+            found = np.zeros(len(rows), dtype=np.int64)  # of several inputs of a row, the longest
+            begin = 0
+            for chunk in rows.chunks():
+                inputs = task.encode(chunk, tokenizer, longest)
+                places = np.array([one.row for one in inputs], dtype=np.int64) + begin
+                np.maximum.at(found, places, np.array([len(one) + one.truncated for one in inputs], dtype=np.int64))
+                begin += len(chunk)
+                log.advance(f"counting tokens of {rows.name}", begin, len(rows))
             return found
 
-    found = checking.check(dataset, task, recipe.data, lengths=lengths, limit=limit)
-    findings = tuple(found.findings)
-    if base is not None:
+    def whole() -> checking.Checked:
+        found = checking.check(dataset, task, recipe.data, lengths=lengths, limit=limit)
+        if base is None:
+            return found
         roles = [role.name for role in task.roles if role.kind == "text"]
-        findings += tuple(check_language(found.dataset.train, roles, base.card, base.tokenizer))
-    return Checked(found.dataset, findings, found.counts, limit, base, task)
+        more = check_language(found.dataset.train, roles, base.card, base.tokenizer)
+        return dataclasses.replace(found, findings=(*found.findings, *more))
+
+    beside: list[Any] = [task.as_use(), recipe.data.overlap]
+    if base is not None:
+        from graftlm.nn.tokens import tokenizer_mark
+
+        beside += [tokenizer_mark(base.tokenizer), limit, base.card.name, base.card.languages, base.card.pretrained]
+        key = key if beside[2] is not None else None  # a tokenizer whose inside is not known
+    found = known.checked(key, beside, dataset, whole)
+    return Checked(found.dataset, tuple(found.findings), found.counts, limit, base, task)
 
 
 def _texts(rows: Rows, task: Task) -> Iterator[str]:

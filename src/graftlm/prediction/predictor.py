@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.model import Model
+from graftlm.contracts.packed_inputs import PackedInputs
 from graftlm.contracts.texts import encode_texts
 from graftlm.contracts.values import Answer, Example, Inputs, Space
 from graftlm.core import environment
@@ -196,7 +197,7 @@ def pieces(
 
     if not inputs:
         return []
-    packed = Packed.of([one.features for one in inputs])
+    packed = inputs.packed if isinstance(inputs, PackedInputs) else Packed.of([one.features for one in inputs])
     pad = tokenizer.pad_token_id
     found: list[Any] = [None] * len(inputs)
     with torch.inference_mode(), resting(module):

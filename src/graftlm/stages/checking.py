@@ -14,6 +14,7 @@ from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Finding
+from graftlm.core import log, tables
 from graftlm.core.errors import DataError
 from graftlm.recipe import DataSection
 
@@ -121,7 +122,10 @@ def _look(rows: Rows, roles: Sequence[str]) -> _Split:
     texts: list[np.ndarray] = []
     empty: list[np.ndarray] = []
     sizes: list[np.ndarray] = []
-    for batch in rows.table.select(present).to_batches(max_chunksize=_BATCH):
+    done = 0
+    for batch in tables.resting(rows.table.select(present).to_batches(max_chunksize=_BATCH), every=1):
+        done += batch.num_rows
+        log.advance(f"checking {rows.name}", done, len(rows))
         columns = [_normal(column) for column in batch.columns]
         texts.append(_hashes(zip(*(column.to_pylist() for column in columns), strict=True)))
         empty.append(np.logical_or.reduce([_array(pc.equal(column, "")) for column in columns]))

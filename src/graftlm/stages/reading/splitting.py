@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graftlm.core import seeds
+from graftlm.core import seeds, tables
 from graftlm.core.errors import DataError, listing
 
 if TYPE_CHECKING:
@@ -169,17 +169,16 @@ def divide(table: pa.Table, assigned: np.ndarray, names: Sequence[str]) -> Mappi
     """Return the rows of each split, in order; the table is taken apart batch by batch, never held twice."""
     import pyarrow as pa
 
-    schema, batches = table.schema, table.to_batches()
+    batches = table.to_batches()
+    parts = {name: tables.Spool(table.schema) for name in names}
     del table
-    parts: dict[str, list[Any]] = {name: [] for name in names}
     done = 0
     batches.reverse()
-    while batches:
-        batch = batches.pop()
+    for batch in tables.resting(batches.pop() for _ in range(len(batches))):
         here = assigned[done : done + batch.num_rows]
         done += batch.num_rows
         for name, found in parts.items():
             mask = here == name
             if mask.any():
-                found.append(batch if mask.all() else batch.filter(pa.array(mask.astype(bool))))
-    return {name: pa.Table.from_batches(found, schema) for name, found in parts.items()}
+                found.add(batch if mask.all() else batch.filter(pa.array(mask.astype(bool))))
+    return {name: found.table() for name, found in parts.items()}

@@ -14,6 +14,7 @@ from graftlm.contracts.rows import ID, Rows, fingerprint, pick
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Finding
 from graftlm.core import seeds
+from graftlm.core import tables as tables_
 from graftlm.core.errors import DataError, listing, near
 from graftlm.recipe import DataSection, SplitSection
 from graftlm.stages.reading.columns import Columns, choose, flat
@@ -75,7 +76,7 @@ def read(section: DataSection, task: Task, given: Mapping[str, Any] | None = Non
     splits: dict[str, Rows] = {}
     for name in _SPLITS:
         if name in tables:
-            table = tables.pop(name)
+            table = tables_.stored(tables.pop(name))
             splits[name] = Rows(name, table, target if target in table.column_names else None, fingerprint(table))
             how = facts.get("made", {}).get(name)
             facts["splits"][name] = {
