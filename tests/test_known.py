@@ -1,4 +1,4 @@
-"""What is known of large files from an earlier run: taken when everything is as it was, made anew when anything is not."""
+"""What is known of large files from an earlier run: taken while all is as it was, made anew when anything changed."""
 
 from __future__ import annotations
 
