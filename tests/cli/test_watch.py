@@ -83,3 +83,36 @@ def test_a_live_line_ends_with_the_run_however_it_ended(screen):
         breaks()
     assert screen.live is None
     assert said(screen).endswith("\x1b[?25h"), "the cursor is shown again"
+
+
+def test_a_long_pass_over_rows_is_told_now_and_then(screen, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("graftlm.cli._watch.time.monotonic", lambda: clock[0])
+    with screen:
+        for done in range(0, 30):
+            log.advance("reading", done * 1000)
+            clock[0] += 1
+        for done in range(0, 15):
+            log.advance("tokenising train", done * 1000, 15000)
+            clock[0] += 1
+    assert said(screen) == (
+        "  reading: 11,000 rows\n  reading: 22,000 rows\n  tokenising train: 11,000 of 15,000 rows\n"
+    )
+    log.advance("reading", 5)  # nobody hears it any more
+
+
+def test_at_a_terminal_a_long_pass_has_a_bar(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("graftlm.cli._watch.time.monotonic", lambda: clock[0])
+    made = Screen()
+    made.console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with made:
+        log.advance("checking train", 1, 4)
+        assert made.live is None
+        clock[0] += 2
+        log.advance("checking train", 2, 4)
+        assert made.live is not None
+        log.advance("checking train", 4, 4)
+        assert made.live is None
+        made.progress(step(10))
+    assert "checking train: 4 of 4 rows" in made.console.file.getvalue()

@@ -10,9 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from graftlm.contracts.progress import Progress as Step
+from graftlm.core import log
 
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines, where nobody sees a live one."""
+
+
+LIVE_SECONDS = 1.0
+"""Seconds after which a pass over rows gets a bar."""
 
 
 class Screen:
@@ -23,6 +28,7 @@ class Screen:
         self.live: Progress | None = None
         self.bar: Any = None
         self.spoken = 0.0
+        self.passed = ""
 
     def __enter__(self) -> Screen:
         """Take over what the package says of itself."""
@@ -30,11 +36,14 @@ class Screen:
         self.before = (logger.handlers, logger.level, logger.propagate)
         logger.handlers, logger.propagate = [_Notes(self)], False
         logger.setLevel(logging.INFO)
+        self.hearing = log.watching(self.advance)
+        self.hearing.__enter__()
         return self
 
     def __exit__(self, *fault: object) -> None:
         """End the live line, however the run ended, and leave the log as it was."""
         self._close()
+        self.hearing.__exit__(None, None, None)
         logger = logging.getLogger("graftlm")
         logger.handlers, level, logger.propagate = self.before
         logger.setLevel(level)
@@ -44,6 +53,30 @@ class Screen:
         self._close()
         if name:
             self.console.print(f"[bold cyan]{name}[/]" if self.console.is_terminal else f"{name} ...")
+
+    def advance(self, what: str, done: int, of: int | None) -> None:
+        """Show how far a long pass over rows is; short ones are never seen."""
+        now = time.monotonic()
+        if what != self.passed:
+            self.passed, self.spoken = what, now
+            self._close()
+        total = "" if of is None else f" of {of:,}"
+        if not self.console.is_terminal:
+            if now - self.spoken > PLAIN_SECONDS:
+                self.spoken = now
+                self.console.print(f"  {what}: {done:,}{total} rows", markup=False)
+            return
+        if self.live is None:
+            if now - self.spoken < LIVE_SECONDS:
+                return
+            self.live = Progress(
+                TextColumn("  {task.description}"), BarColumn(bar_width=24), console=self.console, transient=True
+            )
+            self.live.start()
+            self.bar = self.live.add_task("", total=of)
+        self.live.update(self.bar, completed=done, total=of, description=f"{what}: {done:,}{total} rows")
+        if of is not None and done >= of:
+            self._close()
 
     def progress(self, step: Step) -> None:
         """Show the state after a step."""
@@ -56,6 +89,9 @@ class Screen:
             self._close()
 
     def _live(self, step: Step) -> None:
+        if self.passed:
+            self.passed = ""
+            self._close()
         if self.live is None:
             self.live = Progress(
                 TextColumn("  {task.completed}/{task.total}"),

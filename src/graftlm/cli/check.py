@@ -20,11 +20,13 @@ def command(data: str, tokens: bool, as_json: bool, **arguments: Any) -> None:
 
     Exit code 2 when the data cannot be used, 0 otherwise, warnings included.
     """
+    from graftlm.cli._watch import Screen
     from graftlm.report import check_table
     from graftlm.stages.checking import raise_for
     from graftlm.verbs.checking import check
 
-    found = check(data, tokens=tokens, **given(arguments))
+    with Screen():
+        found = check(data, tokens=tokens, **given(arguments))
     if as_json:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
     else:

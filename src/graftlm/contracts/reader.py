@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from graftlm.core import log, tables, textfile
+from graftlm.contracts import tables
+from graftlm.core import log, textfile
 from graftlm.core.errors import DataError, printable
 from graftlm.core.plugin import Plugin
 

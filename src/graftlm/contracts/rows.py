@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from graftlm.contracts import tables
 from graftlm.contracts.values import Example
-from graftlm.core import tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

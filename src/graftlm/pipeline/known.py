@@ -12,10 +12,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graftlm.contracts import tables
 from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.values import Finding
-from graftlm.core import cache, environment, hashing, log, tables
+from graftlm.core import cache, environment, hashing, log
 
 if TYPE_CHECKING:
     from graftlm.recipe import Recipe

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graftlm.contracts import tables
 from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Finding
-from graftlm.core import log, tables
+from graftlm.core import log
 from graftlm.core.errors import DataError
 from graftlm.recipe import DataSection
 

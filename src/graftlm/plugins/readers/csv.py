@@ -251,7 +251,7 @@ def _mend(
     wrong = textfile.spoilt(text)
     row: list[str | None] = list(cells)
     if wrong is None and len(cells) != len(form.names):
-        names = ", ".join(form.names)
+        names = ", ".join(name[:60] for name in form.names)[:300]
         count = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
         wrong = f"expected {len(form.names)} columns ({names}), found {count}"
     if wrong is None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graftlm.core import seeds, tables
+from graftlm.contracts import tables
+from graftlm.core import seeds
 from graftlm.core.errors import DataError, listing
 
 if TYPE_CHECKING:

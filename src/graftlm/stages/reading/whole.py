@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graftlm.contracts import tables as tables_
 from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.reader import BadRows, Corpus, Reader, RowFault, plain
 from graftlm.contracts.rows import ID, Rows, fingerprint, pick
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Finding
 from graftlm.core import seeds
-from graftlm.core import tables as tables_
 from graftlm.core.errors import DataError, listing, near
 from graftlm.recipe import DataSection, SplitSection
 from graftlm.stages.reading.columns import Columns, choose, flat

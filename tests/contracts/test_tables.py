@@ -3,7 +3,8 @@ import errno
 import pyarrow as pa
 import pytest
 
-from graftlm.core import cache, tables
+from graftlm.contracts import tables
+from graftlm.core import cache
 
 
 @pytest.fixture(autouse=True)
