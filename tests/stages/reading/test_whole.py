@@ -205,7 +205,11 @@ def test_rows_that_the_task_finds_fault_with_follow_the_policy(tmp_path, choosy)
         read(DataSection(train=path), choosy)
     data = read(DataSection(train=path, bad_rows="skip", split={"valid": 0}), choosy)
     assert (len(data.train), data.facts["sources"]["train"]["skipped"]) == (36, 4)
-    assert data.facts["sources"]["train"]["faults"][0] == {"where": f"{path}:9", "reason": "a seven for b"}
+    assert data.facts["sources"]["train"]["faults"][0] == {
+        "where": f"{path}:9",
+        "reason": "a seven for b",
+        "done": "skipped",
+    }
     heard = []
     rows = [one for chunk in stream(path, choosy, bad_rows="skip", on_fault=heard.append) for one in chunk]
     assert len(rows) == 36
