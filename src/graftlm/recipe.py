@@ -128,6 +128,9 @@ class TrainSection(Section):
     processes: int = Field(1, ge=1, le=4096)
     """Processes on this machine that share each batch, one for each GPU; under torchrun or accelerate launch their
     number counts. Not part of a recipe's fingerprint: a run may go on with another number."""
+    sharding: Literal["none", "full"] = "none"
+    """none: each process holds the whole model; full: parameters, gradients and optimizer state are cut over the
+    processes (FSDP), for models whose training does not fit one GPU. No part of a recipe's fingerprint either."""
     seed: int = Field(0, ge=0)
     """Root of every stream of random numbers."""
     budget: Seconds | None = Field(None, gt=0)
@@ -144,7 +147,7 @@ class TrainSection(Section):
     """Accelerate's trackers by name: tensorboard, wandb, mlflow; figures, recipe, report and bundle go there."""
 
 
-HOW = ("processes",)
+HOW = ("processes", "sharding")
 """Keys of `train` that change how the work is done, not what comes of it."""
 
 

@@ -73,6 +73,9 @@ class Loss(Plugin):
     kind: ClassVar[str] = "loss"
     replaces_task_loss: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
+    sharded: ClassVar[bool] = False
+    """Whether it works while parameters lie in shards over several processes: it looks at outputs alone and has no run
+    object."""
     other_text: ClassVar[bool] = False
     """Whether text beside the training rows reaches the model."""
     wants_start: ClassVar[bool] = False

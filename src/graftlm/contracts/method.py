@@ -103,6 +103,9 @@ class Method(Plugin):
 
     kind: ClassVar[str] = "method"
     layout: ClassVar[Literal["keeps", "same", "merges"]] = "same"
+    sharded: ClassVar[bool] = False
+    """Whether it works while parameters lie in shards over several processes: between `apply` and `finish` it looks at
+    none of them."""
     other_text: ClassVar[bool] = False
     """Whether token ids beside those of the training rows reach the model (virtual tokens, replayed text)."""
     adapter: ClassVar[bool] = False

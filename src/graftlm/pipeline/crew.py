@@ -73,11 +73,16 @@ class Crew:
         return self.recipe.backbone.open_on(texts if self.world == 1 else asked)
 
     def suits(self, rows: int) -> None:
-        """Refuse more processes than there are rows or devices, before anything is made.
+        """Refuse what several processes cannot do, before anything is made.
 
         Raises:
-            UserError: there are fewer; the message says how many.
+            RecipeError: a part of the recipe does not go with shards.
+            UserError: there are fewer rows or devices than processes; the message says how many.
         """
+        if self.recipe.train.sharding != "none":
+            from graftlm.stages.training.sharded import refuse
+
+            refuse(self.recipe.train, self.recipe.methods, self.recipe.losses, self.world)
         if rows < self.world:
             raise UserError(f"There are {rows} training rows for {self.world} processes. Take at most {rows} of them.")
         if self.world > 1 and self.meeting is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Score, Space
-from graftlm.core import environment, files, hashing, log, registry, seeds
+from graftlm.core import environment, files, hashing, log, processes, registry, seeds
 from graftlm.core.errors import GateMissed, Interrupted, RecipeError
 from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
@@ -78,7 +78,7 @@ def recipes_of(recipe: Recipe) -> dict[str, Recipe]:
         for name in recipe.tasks
         if not _NAME.fullmatch(name)
     ]
-    if recipe.train.processes != 1:
+    if recipe.train.processes != 1 or processes.place().launched:
         reasons.append("train.processes: several tasks train in one process")
     if recipe.train.refit:
         reasons.append("train.refit: several tasks are not trained once more on validation rows")

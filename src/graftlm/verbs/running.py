@@ -12,7 +12,7 @@ from typing import Any
 
 from graftlm import pipeline
 from graftlm import recipe as recipes
-from graftlm.core import files, log
+from graftlm.core import files, log, processes
 from graftlm.core.errors import GateMissed, RecipeError, listing, near
 from graftlm.pipeline import Watcher
 from graftlm.recipe import Recipe
@@ -64,6 +64,8 @@ def run(plan: Path | str | Mapping[str, Any], *, watch: Watcher | None = None) -
         UserError: a run cannot be done.
         GateMissed: all is done, but a gate of some run was missed.
     """
+    if processes.place().launched:
+        raise RecipeError("graft run starts processes itself, for each run: set train.processes in the plan.")
     folder, steps = read_plan(plan)
     metrics: dict[str, Mapping[str, Any]] = {}
     missed: list[str] = []

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Focal(Loss):
     """-(1 - p)^gamma * ln p of the right class's probability p; gamma 0 is the cross-entropy."""
 
+    sharded: ClassVar[bool] = True
     source: ClassVar[str] = "Lin et al. 2017, arXiv:1708.02002, equation 4"
     when: ClassVar[str] = (
         "Most rows are easy and the rest matter; `class_weights` where the rare rows are those of rare classes."

@@ -19,6 +19,7 @@ class LabelSmoothing(Loss):
     Probabilities become less extreme; a teacher for distillation is better trained without (Mueller et al. 2019).
     """
 
+    sharded: ClassVar[bool] = True
     source: ClassVar[str] = "Szegedy et al. 2016, arXiv:1512.00567, section 7; Mueller et al. 2019, arXiv:1906.02629"
     when: ClassVar[str] = "Labels are partly wrong, or confidence is too high; not for a teacher of a distillation."
     replaces_task_loss: ClassVar[bool] = True

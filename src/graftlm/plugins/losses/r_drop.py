@@ -19,6 +19,7 @@ class RDrop(Loss):
     Tasks that do not choose a class take the mean squared difference of the outputs instead. A step costs two passes.
     """
 
+    sharded: ClassVar[bool] = True
     source: ClassVar[str] = "Liang et al. 2021, arXiv:2106.14448, equation 4 (the mean, not the sum, of the two losses)"
     when: ClassVar[str] = "Few rows and time for two passes; `supervised_contrastive` costs next to nothing."
     replaces_task_loss: ClassVar[bool] = True

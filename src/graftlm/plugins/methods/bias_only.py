@@ -14,6 +14,7 @@ from graftlm.core import registry
 class BiasOnly(Method):
     """Every parameter named `bias` trains, the norms' too, and the head; all else is frozen."""
 
+    sharded: ClassVar[bool] = True
     source: ClassVar[str] = "Ben Zaken et al. 2022, arXiv:2106.10199, section 3 (BitFit)"
     when: ClassVar[str] = "Few rows, and few trained parameters without adapters; `full` with many rows."
     freezes: ClassVar[bool] = True

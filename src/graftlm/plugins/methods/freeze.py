@@ -17,6 +17,7 @@ class Freeze(Method):
     (where the architecture allows and nothing augments the rows), and later epochs cost only what trains.
     """
 
+    sharded: ClassVar[bool] = True
     source: ClassVar[str] = "Lee et al. 2019, arXiv:1911.03090 (What Would Elsa Do? Freezing Layers)"
     when: ClassVar[str] = "Much faster epochs for a little accuracy; `probe` freezes everything."
     layers: int | None = Field(None, ge=0)

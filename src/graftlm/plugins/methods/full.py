@@ -15,6 +15,7 @@ class Full(Method):
     fine-tuning): the first gradients then do not distort good features to make up for a random head.
     """
 
+    sharded: ClassVar[bool] = True
     source: ClassVar[str] = "Kumar et al. 2022, arXiv:2202.10054, section 3 (LP-FT); Devlin et al. 2019"
     when: ClassVar[str] = "The default. With very few rows or little time, look at `probe` first."
     head: Literal["probe", "random"] = "probe"

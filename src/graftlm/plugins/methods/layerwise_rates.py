@@ -16,6 +16,7 @@ class LayerwiseRates(Method):
     The top block is decayed once already, as in the reference implementation.
     """
 
+    sharded: ClassVar[bool] = True
     source: ClassVar[str] = "Zhang et al. 2021, arXiv:2006.05987, section 2 and run_glue.py (LLRD)"
     when: ClassVar[str] = "Few rows, or a base worth keeping; `freeze` where the lowest blocks need not move at all."
     decay: float = Field(0.9, gt=0, le=1)

@@ -17,6 +17,7 @@ class Lora(AdapterMethod):
     At the end the update is folded into W: the bundle is a plain model of the same size, as fast as the base.
     """
 
+    sharded: ClassVar[bool] = True
     source: ClassVar[str] = "Hu et al. 2022, arXiv:2106.09685, section 4; PEFT"
     when: ClassVar[str] = (
         "Few trained parameters, little optimizer memory; `full` where memory is no matter, `dora` a little nearer."

@@ -14,6 +14,7 @@ from graftlm.core import registry
 class NormOnly(Method):
     """The parameters of every norm layer train, and the head; all else is frozen."""
 
+    sharded: ClassVar[bool] = True
     source: ClassVar[str] = "Qi et al. 2022, arXiv:2211.08682 (LN-tuning); Zhao et al. 2023, arXiv:2312.11420"
     when: ClassVar[str] = "The fewest trained parameters, also without biases; `bias_only` trains a few more."
     freezes: ClassVar[bool] = True

@@ -20,6 +20,7 @@ class WiseFt(Method):
     training look at the weights that train, so the best checkpoint is chosen before the interpolation.
     """
 
+    sharded: ClassVar[bool] = True
     source: ClassVar[str] = "Wortsman et al. 2022, arXiv:2109.01903, section 3, equation 2"
     when: ClassVar[str] = (
         "What the base knew must stay, at no cost in training; `freeze` keeps the lowest blocks whole."

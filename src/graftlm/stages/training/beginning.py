@@ -60,6 +60,8 @@ def why_not_stored(loop: Loop) -> str | None:
     job, card = loop.job, loop.model.card
     if not card.prefix_cacheable:
         return f"blocks of '{card.architecture}' share what they need"
+    if loop.section.sharding != "none":
+        return "the model lies in shards"
     if job.augmented:
         return "augmentation changes the rows"
     if loop.needs & {"hidden_states", "attentions"}:

@@ -30,6 +30,7 @@ from graftlm.stages.training.job import Job
 from graftlm.stages.training.loop import Loop, train
 from graftlm.stages.training.planning import plan
 from graftlm.stages.training.processes import Alone
+from graftlm.stages.training.sharded import Sharded
 from graftlm.stages.training.snapshots import seed_generators
 from graftlm.stages.training.stopping import listening
 
@@ -132,7 +133,10 @@ def fit(
         base=base,
         earlier=earlier,
     )  # fmt: skip
-    return carry(job, section, group=group, folder=folder, resume=resume, fingerprint=fingerprint, watch=watch)
+    make = Loop if section.sharding == "none" else Sharded
+    return carry(
+        job, section, group=group, folder=folder, resume=resume, fingerprint=fingerprint, watch=watch, make=make
+    )
 
 
 def carry(
@@ -187,9 +191,12 @@ def carry(
             _note(trained, progress)
             stopping = stop()  # asked once: a signal that comes while saving is for the next step, after a checkpoint
             due = progress.score is not None or stopping or time.monotonic() - saved > section.save_every
-            if store is not None and due and not (progress.last and progress.score is None):
-                began = time.monotonic()
-                state = progress.snapshot() if progress.snapshot else {}
+            keep = store is not None and due and not (progress.last and progress.score is None)
+            if section.sharding != "none":
+                keep = group.share(keep)  # every process gives its shards
+            began = time.monotonic()
+            state = progress.snapshot() if keep and progress.snapshot else {}
+            if keep and store is not None:
                 state = {**state, "facts": {**state["facts"], "history": trained.history, "timing": trained.timing}}
                 store.save(progress.step, state, fingerprint=fingerprint, best=progress.best)
                 saved = time.monotonic()

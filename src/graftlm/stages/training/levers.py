@@ -136,6 +136,8 @@ def pull(loop: Loop) -> None:
             reason = "another layer shares the embedding table"
         elif job.augmented or job.other_text:
             reason = "other text than the training rows reaches the model"
+        elif section.sharding != "none":
+            reason = "the embedding table lies in shards"
         if reason is None:
             # with the padding, which trains as little in the full table, no batch has to look there
             ids = np.union1d(job.data.packed.vocabulary(), [loop.pad])

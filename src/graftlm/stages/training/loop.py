@@ -27,6 +27,7 @@ from graftlm.recipe import TrainSection
 from graftlm.stages.training import sparing
 from graftlm.stages.training.beginning import Passes, begin, end, settled, why_not_stored
 from graftlm.stages.training.groups import multipliers, parameter_groups
+from graftlm.stages.training.held import Held
 from graftlm.stages.training.job import Job
 from graftlm.stages.training.levers import Levers, pull
 from graftlm.stages.training.processes import Alone
@@ -36,7 +37,7 @@ REPORT_SECONDS = 0.5
 """Seconds between two Progress values without an evaluation."""
 
 
-class Loop:
+class Loop(Held):
     """The state of one run of the loop."""
 
     def __init__(self, job: Job, section: TrainSection, group: Alone) -> None:
@@ -60,7 +61,7 @@ class Loop:
         self.frozen = [a.frozen for a in job.adaptations if a.frozen is not None]
         self.prefix: FrozenPrefix | None = None
         self.levers = Levers(job.model, seeds.child(section.seed, "dropout"))
-        self.module.to(self.device)
+        self.place()
         self.terms = [(loss, f"loss_{number}") for number, loss in enumerate(job.losses)]
         for place, adaptation in enumerate(job.adaptations):
             self.terms += [(term, f"term_{place}_{number}") for number, term in enumerate(adaptation.terms)]
@@ -218,7 +219,7 @@ class Loop:
         self.group.same_buffers()
         if self.section.clip:
             # as clip_grad_norm_, but gradients within the limit are not multiplied by one
-            norm = torch.nn.utils.get_total_norm([p.grad for p in self.trainable if p.grad is not None])
+            norm = self.norm()
             if norm > self.section.clip:
                 torch.nn.utils.clip_grads_with_norm_(self.trainable, self.section.clip, norm)
         self.optimizer.step()
@@ -342,7 +343,7 @@ def train(
     try:
         if resume is not None:
             restore_snapshot(loop, resume)
-        group.same_tensors([*loop.trainable, *loop.module.buffers(), *loop.states.buffers()])
+        group.same_tensors(loop.common())
         loop.prepare_prefix()
         loop.modes()
         every = max(1, round(section.evaluate_every * job.plan.steps_per_epoch))
@@ -372,6 +373,7 @@ def train(
                 mean = sum(losses) / len(losses)
                 yield loop.progress(mean, score=score, best=best, last=last, note=said)
                 losses, spoken = [], time.monotonic()
+        loop.unite()
         tensors = job.best()
         if tensors is not None:
             restore_snapshot(loop, {"tensors": tensors}, weights_only=True)

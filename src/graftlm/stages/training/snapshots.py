@@ -36,13 +36,13 @@ def weights(loop: Loop) -> dict[str, torch.Tensor]:
 
 def take_snapshot(loop: Loop) -> dict[str, Any]:
     """Return `{"tensors": ..., "facts": ...}`; tensors are not copied, so write them before the next step."""
-    tensors = {WEIGHTS + name: tensor for name, tensor in weights(loop).items()}
+    tensors = {WEIGHTS + name: loop.whole(tensor) for name, tensor in weights(loop).items()}
     tensors |= {STATES + name: tensor for name, tensor in loop.states.state_dict().items()}
     scalars: dict[str, Any] = {}
     for number, state in loop.optimizer.state_dict()["state"].items():
         for key, value in state.items():
             if isinstance(value, torch.Tensor):
-                tensors[f"{OPTIMIZER}{number}.{key}"] = value
+                tensors[f"{OPTIMIZER}{number}.{key}"] = loop.whole(value)
             else:
                 scalars[f"{number}.{key}"] = value
     tensors[f"{RANDOM}torch"] = torch.get_rng_state()
@@ -83,7 +83,7 @@ def restore_snapshot(loop: Loop, snapshot: Mapping[str, Any], *, weights_only: b
         raise UserError(f"The checkpoint is of another model: {len(odd)} tensors differ, such as '{odd[0]}'.")
     with torch.no_grad():
         for name, tensor in current.items():
-            tensor.copy_(given[name])
+            loop.put(tensor, given[name])
     loop.states.load_state_dict({n.removeprefix(STATES): t for n, t in tensors.items() if n.startswith(STATES)})
     if weights_only:
         return
@@ -92,7 +92,7 @@ def restore_snapshot(loop: Loop, snapshot: Mapping[str, Any], *, weights_only: b
     for name, tensor in tensors.items():
         if name.startswith(OPTIMIZER):
             number, _, key = name.removeprefix(OPTIMIZER).partition(".")
-            held.setdefault(int(number), {})[key] = tensor
+            held.setdefault(int(number), {})[key] = loop.cut(tensor, loop.trainable[int(number)])
     for name, value in facts["optimizer"].items():
         number, _, key = name.partition(".")
         held.setdefault(int(number), {})[key] = value
