@@ -130,7 +130,7 @@ class TrainSection(Section):
     number counts. Not part of a recipe's fingerprint: a run may go on with another number."""
     sharding: Literal["none", "full"] = "none"
     """none: each process holds the whole model; full: parameters, gradients and optimizer state are cut over the
-    processes (FSDP), for models whose training does not fit one GPU. No part of a recipe's fingerprint either."""
+    processes (FSDP), for models whose training does not fit one GPU."""
     seed: int = Field(0, ge=0)
     """Root of every stream of random numbers."""
     budget: Seconds | None = Field(None, gt=0)
@@ -147,7 +147,7 @@ class TrainSection(Section):
     """Accelerate's trackers by name: tensorboard, wandb, mlflow; figures, recipe, report and bundle go there."""
 
 
-HOW = ("processes", "sharding")
+HOW = ("processes",)
 """Keys of `train` that change how the work is done, not what comes of it."""
 
 

@@ -215,14 +215,20 @@ def test_methods_in_shards(place, method):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("before", "after"), [(SHARDS, ()), ((), SHARDS)], ids=["to-one", "to-shards"])
-def test_checkpoints_of_shards_are_plain(place, one, before, after, monkeypatch, request):
-    out = request.node.callspec.id
+def test_a_run_in_shards_goes_on(place, one, monkeypatch, capsys):
+    from safetensors.torch import load_file
+
     stopped_at(monkeypatch, 4)
-    assert main(arguments(place, out, *before)) == 130
+    assert main(arguments(place, "cut", *SHARDS)) == 130
     monkeypatch.undo()
-    assert main(arguments(place, out, *after, "--resume")) == 0
-    assert losses(place, out) == pytest.approx(one, abs=1e-5)
+    newest = max((place / "cut" / "checkpoints").glob("step-*"))
+    held = load_file(newest / "tensors.safetensors")  # plain: whole tensors, in one file
+    assert max(tensor.shape[0] for name, tensor in held.items() if "word_embeddings" in name) == len(tiny.WORDS)
+    assert main(arguments(place, "cut", "--resume")) == 2
+    assert "cannot be resumed with another recipe; changed: 'train.sharding'" in capsys.readouterr().err
+    three = ("--processes", "3", *SHARDS[2:])
+    assert main(arguments(place, "cut", *three, "--resume")) == 0
+    assert losses(place, "cut") == pytest.approx(one, abs=1e-5)
 
 
 @pytest.mark.parametrize(("more", "said"), [
