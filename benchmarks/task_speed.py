@@ -1,10 +1,11 @@
-"""Tagging and question answering: the plain Transformers example against GraftLM, a few steps of each.
+"""Tasks beside classification: the plain Transformers example against GraftLM, a few steps of each.
 
     python benchmarks/task_speed.py --tasks tagging extractive_qa --steps 30
 
-The other side is what Transformers' run_ner and run_qa do: the Trainer as it comes, words split beforehand, contexts
-in windows that are padded to their full length (run_qa's default). Same model, rows, batch size, rate and window;
-both sides in fresh processes, in turns. Only training steps are timed, as in training_speed.py.
+The other side is what Transformers' run_ner, run_qa, run_glue and run_classification do: the Trainer as it comes, words
+split beforehand, contexts in windows that are padded to their full length (run_qa's default), texts padded to 128
+tokens (the default of the last two). Same model, rows, batch size, rate and window; both sides in fresh processes, in
+turns. Only training steps are timed, as in training_speed.py.
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ import texts
 
 NAME = "task_speed"
 BATCH, RATE, WINDOW, STRIDE = 32, 2e-4, 384, 128
-SETS = {"tagging": "conll2003", "extractive_qa": "squad2_cs224n"}
-FILES = {"tagging": ("train.jsonl", "test.jsonl"), "extractive_qa": ("train_split.json", "test_split.json")}
+GLUE_LENGTH = 128
+SETS = {"tagging": "conll2003", "extractive_qa": "squad2_cs224n", "pair": "mrpc", "multilabel": "goemotions"}
+FILES = {"extractive_qa": ("train_split.json", "test_split.json")}
 
 
 def file_of(task: str, which: int) -> Path:
     """Return the training (0) or test (1) file of a task."""
-    return texts.place_of(SETS[task]) / FILES[task][which]
+    return texts.place_of(SETS[task]) / FILES.get(task, ("train.jsonl", "test.jsonl"))[which]
 
 
 def sentences(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file with tokens and tags."""
+    """Return the rows of a file of JSON lines."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
@@ -57,6 +59,23 @@ def coded_tags(tokenizer: Any, rows: list[dict[str, Any]], number: dict[str, int
             before = word
         data.append({"input_ids": coded["input_ids"][n], "labels": labels})
     return data
+
+
+def coded_texts(tokenizer: Any, rows: list[dict[str, Any]], labels: list[str]) -> list[dict[str, Any]]:
+    """Pad one text or two to a fixed length; the label as its number, or several as ones and zeros."""
+    names = ["sentence1", "sentence2"] if "sentence1" in rows[0] else ["text"]
+    coded = tokenizer(
+        *([row[name] for row in rows] for name in names), truncation=True, max_length=GLUE_LENGTH, padding="max_length"
+    )
+    return [
+        {
+            **{key: values[n] for key, values in coded.items()},
+            "labels": labels.index(row["label"])
+            if "label" in row
+            else [float(label in row["labels"]) for label in labels],
+        }
+        for n, row in enumerate(rows)
+    ]
 
 
 def coded_windows(tokenizer: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -105,6 +124,14 @@ def trainer(task: str, model: str, rows: int | None, steps: int) -> dict[str, An
                 coded_tags(tokenizer, given, number),
                 transformers.DataCollatorForTokenClassification(tokenizer),
             )
+        elif task in ("pair", "multilabel"):
+            given = sentences(path)[:rows]
+            labels = sorted({label for row in given for label in row.get("labels", [row.get("label")])})
+            kind = {"problem_type": "multi_label_classification"} if task == "multilabel" else {}
+            module = transformers.AutoModelForSequenceClassification.from_pretrained(
+                place, num_labels=len(labels), **kind
+            )
+            data, collate = coded_texts(tokenizer, given, labels), transformers.default_data_collator
         else:
             module = transformers.AutoModelForQuestionAnswering.from_pretrained(place)
             data, collate = coded_windows(tokenizer, questions(path)[:rows]), transformers.default_data_collator
@@ -134,14 +161,15 @@ def graft(task: str, model: str, rows: int | None, steps: int) -> dict[str, Any]
     path = file_of(task, 0)
     with tempfile.TemporaryDirectory() as folder:
         base = "minilm" if model == "minilm" else fits.model_folder(model, Path(folder))
-        count = len(sentences(path) if task == "tagging" else questions(path))
+        count = len(questions(path) if task == "extractive_qa" else sentences(path))
         per_epoch = math.ceil(min(count, rows or count) / BATCH)
         found = fits.fit(
             str(path), folder=str(Path(folder, "run")), task=task, base=base, epochs=(steps - 0.01) / per_epoch,
             batch_size=BATCH, rate=RATE, seed=0, baselines="none",
             settings={
                 "data.split.valid": 0, "train.warmup": 0.1, "train.schedule": "linear", "train.save_every": 1e9,
-                **({"data.limit": rows} if rows else {}), **({"task.stride": STRIDE} if task != "tagging" else {}),
+                **({"data.limit": rows} if rows else {}),
+                **({"task.stride": STRIDE} if task == "extractive_qa" else {}),
             },
         )  # fmt: skip
     return {key: found[key] for key in ("examples_per_second", "planned", "notes")}

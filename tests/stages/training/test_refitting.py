@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+import pyarrow as pa
+
+from graftlm.contracts.rows import Rows
 from graftlm.contracts.values import Space
 from graftlm.core import registry
 from graftlm.stages.training.refitting import joined
@@ -29,3 +32,15 @@ def test_labels_that_training_never_saw_are_left_out_and_told(make_rows, caplog)
 
 def test_where_there_are_no_labels_all_rows_stay(make_rows):
     assert len(joined(make_rows(6), make_rows(6), TASK, Space())) == 12
+
+
+def test_lists_without_any_value_join_the_others(make_rows):
+    task = registry.make("task", "multilabel")
+    space = Space(("a", "b"), 2, {"least": 0})
+
+    def labelled(rows, labels):
+        table = rows.table.set_column(rows.table.column_names.index("label"), "label", pa.array(labels))
+        return Rows(rows.name, table, "label", "0")
+
+    both = joined(labelled(make_rows(3), [["a"], ["b"], []]), labelled(make_rows(2), [[], []]), task, space)
+    assert both.column("label") == [["a"], ["b"], [], [], []]

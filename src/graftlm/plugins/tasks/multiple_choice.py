@@ -204,6 +204,10 @@ class MultipleChoice(Task):
             "tables": [{"title": "Places", "columns": ["choice", "right", "said", "both"], "rows": rows, "about": ""}]
         }
 
+    def knows(self, example: Example, space: Space) -> bool:
+        """Tell whether the answer of a row is one of its choices."""
+        return truth_of(example, space.extra["answers"]) is not None
+
     def truth(self, example: Example) -> str:
         """Return the answer as it is written."""
         return as_text(example.target).strip()

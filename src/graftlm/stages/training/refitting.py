@@ -18,5 +18,6 @@ def joined(first: Rows, second: Rows, task: Task, space: Space) -> Rows:
             log.note(f"refit: {len(second) - len(kept)} validation rows are left out: no training row has their truth")
         second = second.take(kept)
     names = [name for name in first.table.column_names if name in second.table.column_names]
-    table = pa.concat_tables([first.table.select(names), second.table.select(names)])
+    parts = [first.table.select(names), second.table.select(names)]
+    table = pa.concat_tables(parts, promote_options="permissive")  # lists that are all empty have no type yet
     return Rows("train", table, first.target, hashing.of_value([first.fingerprint, second.fingerprint]))
