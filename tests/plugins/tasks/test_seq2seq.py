@@ -184,6 +184,34 @@ def test_languages_are_told_to_tokenizers_that_know_them():
     assert tokenizer.tgt_lang == "de_DE"
 
 
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_answers_begin_with_the_language_to_write(place):
+    from tokenizers import processors
+
+    from graftlm.stages.training.assembling import assemble
+
+    backbone = registry.make("backbone", {"use": "tiny", "architecture": "t5"})
+    base = backbone.open()
+    tokenizer = base.tokenizer
+    code = tokenizer.convert_tokens_to_ids("z")  # stands for a language
+    tokenizer.tgt_lang = None
+    form = "z $A [SEP]" if place == "first" else "$A [SEP] z"
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=form, special_tokens=[("z", code), ("[SEP]", tokenizer.sep_token_id)]
+    )
+    task = make(target_language="z", max_new_tokens=4)
+    model = assemble(base, backbone, task, task.space(rows_of(PAIRS)), seed=0)
+    (taught,) = task.encode_training(examples_of([("x", "ab")]), tokenizer, 20)
+    ids = tokenizer("ab", add_special_tokens=False)["input_ids"]
+    if place == "first":
+        assert taught.features["decoder_input_ids"] == [tokenizer.pad_token_id, code, *ids]
+    else:
+        assert taught.features["decoder_input_ids"] == [code, *ids, tokenizer.sep_token_id]
+    reads = torch.tensor([taught.features["input_ids"]])
+    out = model.module.generate(reads, max_new_tokens=3, num_beams=1)
+    assert out[0, 1 if place == "first" else 0] == code
+
+
 def test_a_small_model_learns_its_rows(tmp_path):
     """The whole way: a run on a few rows, its bundle opened by plain Transformers, the same answers."""
     import graftlm

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from graftlm.contracts.model import Model
+
 SOURCE = (
     "src", "source_text", "input", "article", "document", "text", "content", "body", "abstract", "passage", "dialogue",
     "sentence", "原文", "源文", "源文本", "正文", "文章", "内容", "文本", "摘要",
@@ -93,6 +95,22 @@ class Seq2Seq(Task):
         if self.cut == "auto":
             chosen["cut"] = ngrams.cut_of(texts[:2000])
         return self.model_copy(update=chosen)
+
+    def furnish(self, model: Model) -> None:
+        """Have answers begin with the code of the target's language, where the tokenizer puts one to its texts."""
+        if self.target_language is None:
+            return
+        self._languages(model.tokenizer)
+        tokenizer, module = model.tokenizer, model.module
+        own: Any = module.generation_config
+        config: Any = module.config
+        code = tokenizer.convert_tokens_to_ids(self.target_language)
+        ids = tokenizer(text_target="a")["input_ids"]
+        if ids[0] == code:  # mBART-50, M2M100, NLLB: after the start comes the language
+            own.forced_bos_token_id = code
+        elif ids[-1] == code:  # mBART: the language is the start
+            own.decoder_start_token_id = config.decoder_start_token_id = code
+            tokenizer.decoder_start_token_id = code
 
     def in_training(self) -> Task:
         """Answer with the likeliest token at each step."""
