@@ -146,6 +146,28 @@ def test_a_small_model_learns_to_answer_and_to_stop(tmp_path):
     assert out.shape[1] == 5
 
 
+@pytest.mark.parametrize("form", ["text", "pairs"])
+def test_likelihoods_are_compared_with_token_frequencies(tmp_path, form):
+    import graftlm
+
+    texts = ["a line of text", "one more line", "lines of text", "a text of lines"] * 6
+    rows = [{"prompt": text, **({"response": text[::-1]} if form == "pairs" else {})} for text in texts]
+    run = graftlm.fit(
+        rows, test=rows[:4], task="generation", out=str(tmp_path / "run"),
+        settings={
+            "backbone": {"use": "tiny", "architecture": "gpt2"}, "task.metric": "perplexity", "data.split.valid": 0,
+            "train.epochs": 4, "train.batch_size": 4, "train.optimizer.rate": 0.005, "train.precision": "fp32",
+            "task.block": 16, "evaluate.resamples": 100, "losses": ["label_smoothing"],
+        },
+    )  # fmt: skip
+    assert set(run.metrics["baselines"]) == {"unigram"}
+    assert run.metrics["primary"]["name"] == "perplexity"
+    test = run.metrics["metrics"]["test"]
+    assert test["perplexity"]["value"] < run.metrics["baselines"]["unigram"]["test"]["perplexity"]["value"] < 40
+    assert run.metrics["transfer"]["gain"] > 0
+    assert ("rouge_l" in test) == (form == "pairs")
+
+
 def test_the_form_of_answers_is_checked():
     rows = PAIRS.examples()[:3]
     answers = [Answer('{"a": 1}'), Answer("no"), Answer("12:30")]

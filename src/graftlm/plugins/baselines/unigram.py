@@ -39,7 +39,7 @@ class Unigram(Baseline):
             for chunk in asked.chunks():
                 for example in chunk:
                     tokens = _learned([example], setting)
-                    found.append(Answer("", None, {}, {"nll": float(costs[tokens].sum()), "tokens": len(tokens)}))
+                    found.append(Answer(None, None, {}, {"nll": float(costs[tokens].sum()), "tokens": len(tokens)}))
             return found
 
         return fitted

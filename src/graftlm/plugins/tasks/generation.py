@@ -274,12 +274,13 @@ class Generation(Task):
             "tokens": np.array([answer.detail.get("tokens", 0) for answer in answers], np.float64),
             "bytes": np.array([len(texts[0].encode()) for texts in given], np.int64),
         }
-        if not all(isinstance(answer.value, str) for answer in answers):
+        if all(self._form(example) == "text" for example in examples):
             return found
-        found |= written.grades(answers, truths, None)
-        found["answer"] = np.array([answer.value for answer in answers], dtype=object)
+        texts = [answer.value if isinstance(answer.value, str) else "" for answer in answers]
+        found |= written.grades([Answer(text) for text in texts], truths, None)
+        found["answer"] = np.array(texts, dtype=object)
         if self.format is not None:
-            found["formed"] = np.array([self._formed(answer.value) for answer in answers])
+            found["formed"] = np.array([self._formed(text) for text in texts])
         return found
 
     def truth(self, example: Example) -> Any:
