@@ -31,6 +31,8 @@ class Set:
     base: str = "minilm"
     settings: dict[str, Any] = field(default_factory=dict)
     data: str | None = None
+    beside: dict[str, str] = field(default_factory=dict)
+    """Settings that name a further file of the folder."""
 
 
 SCRATCH: dict[str, Any] = {"use": "scratch"}
@@ -78,6 +80,13 @@ SETS = {
     "sick": Set("pair", {"accuracy": 0.86}),
     "sick_relatedness": Set("regression", data="sick"),
     "stsb_regression": Set("regression", data="stsb"),
+    "stsb": Set("similarity", {"spearman": 0.855}),
+    # questions and their paragraphs: the others are mined
+    "squad2_ranking": Set(
+        "ranking", files={"train": "train_split.json", "test": "test_split.json"}, data="squad2_cs224n"
+    ),
+    # above the better of the two baselines that know no texts
+    "movielens_small": Set("recommendation", files={"train": "ratings.csv"}, beside={"task.items": "movies.csv"}),
     "ocnli": Set("pair", settings={"backbone": {**SCRATCH, "tokenizer": "trained"}}),
     "afqmc": Set("pair", settings={"backbone": {**SCRATCH, "tokenizer": "trained"}}),
     "conll2003": Set("tagging", {"entity_f1": 0.865}),
@@ -100,7 +109,8 @@ def fit(
     one = SETS[which]
     name = one.data or which
     files = {split: str(texts.place_of(name) / file) for split, file in one.files.items()} or texts.data_set(name)
-    settings = {**one.settings, **({"data.limit": rows} if rows else {})}
+    beside = {path: str(texts.place_of(name) / file) for path, file in one.beside.items()}
+    settings = {**one.settings, **beside, **({"data.limit": rows} if rows else {})}
     settings |= dict(part.split("=", 1) for part in extra)
     with tempfile.TemporaryDirectory(prefix="graftlm-bench-") as folder:
         run = graftlm.fit(
