@@ -59,6 +59,22 @@ def test_a_ranking_takes_the_candidates_of_a_bi_encoder_and_of_nothing_else(vect
         graftlm.fit(data, task="ranking", base="tiny", out=str(tmp_path / "other"), settings=wrong)
 
 
+@pytest.mark.parametrize("method", ["freeze", "lora", "wise_ft"])
+@pytest.mark.parametrize(("task", "data"), [("similarity", "sentences.tsv"), ("recommendation", "loans.csv")])
+@pytest.mark.slow
+def test_methods_work_on_models_without_a_head(task, data, method, tmp_path):
+    items = {"task.items": str(DATA / "books.csv")} if task == "recommendation" else {}
+    options = {"settings": {**SETTINGS, **items}, "baselines": "none", "base": "tiny"}
+    run = graftlm.fit(str(DATA / data), task=task, method=method, out=str(tmp_path / "run"), **options)
+    assert np.isfinite(run.metrics["primary"]["value"])
+
+
+def test_the_probe_is_refused_without_a_head(tmp_path):
+    options = {"settings": SETTINGS, "baselines": "none", "base": "tiny", "method": "probe"}
+    with pytest.raises(UserError, match="the task has no linear head"):
+        graftlm.fit(str(DATA / "sentences.tsv"), task="similarity", out=str(tmp_path / "run"), **options)
+
+
 def test_a_recommendation_knows_its_catalogue_afterwards(tmp_path):
     items = tmp_path / "books.csv"
     items.write_bytes((DATA / "books.csv").read_bytes())

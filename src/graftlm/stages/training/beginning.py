@@ -62,6 +62,8 @@ def why_not_stored(loop: Loop) -> str | None:
         return f"blocks of '{card.architecture}' share what they need"
     if loop.section.sharding != "none":
         return "the model lies in shards"
+    if job.task.repeats:
+        return "a text that stands several times in a batch is encoded once"
     if job.augmented:
         return "augmentation changes the rows"
     if loop.needs & {"hidden_states", "attentions"}:
