@@ -17,13 +17,12 @@ class Mixup(Loss):
     """m * CE(f(x~), y_i) + (1 - m) * CE(f(x~), y_j), with x~ = m * x_i + (1 - m) * x_j and m drawn from Beta(a, a).
 
     Each row i is mixed with a row j of the same batch, all with one m. `words` mixes the word embeddings: the longer
-    of the two texts is read whole, and the step costs a second pass. `sentence` mixes what goes into the head.
+    of the two texts is read whole. `sentence` mixes what goes into the head. A step costs a second forward pass.
     """
 
     source: ClassVar[str] = "Zhang et al. 2018, arXiv:1710.09412, section 2; Guo et al. 2019, arXiv:1905.08941"
     when: ClassVar[str] = "Few rows, and confidence that is too high; `r_drop` where a second pass is affordable."
     replaces_task_loss: ClassVar[bool] = True
-    needs: ClassVar[frozenset[str]] = frozenset({"second_pass"})
     where: Literal["sentence", "words"] = "sentence"
     """What is mixed: the input of the head, or the word embeddings."""
     a: float = Field(0.2, gt=0, le=100)

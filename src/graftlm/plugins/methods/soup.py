@@ -42,7 +42,7 @@ class Soup(Method):
     runs: list[str] = Field(default_factory=list)
     """Folders of earlier runs on the same task and base."""
     steps: int = Field(4, ge=0, le=64)
-    """Steps of this run whose weights are ingredients too; each costs a copy of the weights."""
+    """Steps of this run whose weights are ingredients too; each costs a copy of the weights, on disk too."""
     recipe: Literal["greedy", "uniform"] = "greedy"
     """Which ingredients go in."""
 
