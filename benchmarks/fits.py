@@ -54,6 +54,7 @@ class Watch:
         self.seen.append(
             {
                 "at": time.monotonic(),
+                "cpu": time.process_time(),
                 "step": progress.step,
                 "steps": progress.steps,
                 "epoch": progress.epoch,
@@ -93,7 +94,8 @@ def fit(data: str, *, folder: str, bundle: str | None = None, **arguments: Any) 
         "timing": metrics["timing"],
         "precision": metrics.get("precision"),
         "examples_per_second": metrics["timing"]["examples_per_second"],
-        "wall_steps_per_second": _steps_by_the_wall(watch.seen),
+        "wall_steps_per_second": _steps_by(watch.seen, "at"),
+        "cpu_steps_per_second": _steps_by(watch.seen, "cpu"),
         "epoch_ends": _by_epoch(watch.seen),
         "planned": _planned(watch.seen),
         "trained_peak_memory_bytes": _until(watch.stages, "bundle"),
@@ -115,14 +117,14 @@ def _until(stages: list[dict[str, Any]], name: str) -> int | None:
     return next((stage["peak_memory_bytes"] for stage in stages if stage["name"] == name), None)
 
 
-def _steps_by_the_wall(seen: list[dict[str, float]]) -> float | None:
-    """Return steps by the wall clock between the first and the last report, in steps a second.
+def _steps_by(seen: list[dict[str, float]], clock: str) -> float | None:
+    """Return steps a second between the first and the last report, by the wall clock or that of the processor.
 
     Means something in a run without evaluations and checkpoints in between.
     """
     if len(seen) < 2 or seen[-1]["step"] == seen[0]["step"]:
         return None
-    return (seen[-1]["step"] - seen[0]["step"]) / (seen[-1]["at"] - seen[0]["at"])
+    return (seen[-1]["step"] - seen[0]["step"]) / (seen[-1][clock] - seen[0][clock])
 
 
 def _planned(seen: list[dict[str, float]]) -> dict[str, float] | None:

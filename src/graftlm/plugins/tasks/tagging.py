@@ -10,23 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from graftlm.contracts import tagged
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.tagged import (
     Sentence,
     WordDetail,
-    all_right,
-    entity_f1,
-    f1,
     filled,
-    macro_f1,
-    precision,
-    recall,
-    sentence_accuracy,
     sentence_of,
     spans_of,
     strangers,
     tags_of,
-    token_accuracy,
     words_of,
 )
 from graftlm.contracts.task import Metric, Role, Task
@@ -64,13 +57,13 @@ class Tagging(Task):
     pooled: ClassVar[bool] = False
     chooses: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("entity_f1", entity_f1, about="F1 over entities, borders and type both right", percent=True),
-        Metric("precision", precision, about="share of found entities that are right", percent=True),
-        Metric("recall", recall, about="share of true entities that were found", percent=True),
-        Metric("macro_f1", macro_f1, about="mean F1 over types, each type weighing the same", percent=True),
-        Metric("token_accuracy", token_accuracy, about="share of words with the right tag", percent=True),
-        Metric("sentence_accuracy", sentence_accuracy, about="share of rows with every entity right", percent=True,
-               hits=all_right),
+        Metric("entity_f1", tagged.entity_f1, about="F1 over entities, borders and type both right", percent=True),
+        Metric("precision", tagged.precision, about="share of found entities that are right", percent=True),
+        Metric("recall", tagged.recall, about="share of true entities that were found", percent=True),
+        Metric("macro_f1", tagged.macro_f1, about="mean F1 over types, each type weighing the same", percent=True),
+        Metric("token_accuracy", tagged.token_accuracy, about="share of words with the right tag", percent=True),
+        Metric("sentence_accuracy", tagged.sentence_accuracy, about="share of rows with no entity wrong", percent=True,
+               hits=tagged.all_right),
     )  # fmt: skip
     baselines: ClassVar[tuple[str, ...]] = ("token_frequency",)
     scheme: Literal["auto", "BIO", "IOB1", "BIOES", "BMES", "BILOU", "IO"] = "auto"
@@ -82,6 +75,10 @@ class Tagging(Task):
     crf: bool = False
     """Learn on the validation rows, after training, how tags follow each other: a linear-chain random field over the
     model's logits, kept in the bundle beside the plain checkpoint."""
+
+    def reads(self, example: Example) -> str:
+        """Return the text, joined where tokens were given."""
+        return sentence_of(example.fields.get("text")).text
 
     def fault(self, example: Example) -> str | None:
         """Return what is wrong with the tags or spans of a row."""
@@ -328,7 +325,7 @@ class Tagging(Task):
                     "label": kind,
                     "precision": right / answers if answers else 0.0,
                     "recall": right / truths if truths else 0.0,
-                    "f1": f1(right, truths, answers),
+                    "f1": tagged.f1(right, truths, answers),
                     "support": int(truths),
                     "predicted": int(answers),
                 }
