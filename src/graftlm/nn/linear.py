@@ -103,7 +103,7 @@ def _binary(scaled: Tensor, truth: Tensor, strength: float, *, rough: bool = Fal
         line_search_fn="strong_wolfe",
     )
 
-    def closure() -> Tensor:
+    def closure() -> float:
         """Return the mean objective and leave its gradient."""
         weight = parameters[:, :-1]
         logits = torch.addmm(parameters[:, -1], scaled, weight.T)
@@ -112,10 +112,10 @@ def _binary(scaled: Tensor, truth: Tensor, strength: float, *, rough: bool = Fal
         gradient[constant] = 0
         parameters.grad = gradient
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth, reduction="sum").double() / rows
-        return loss + 0.5 * strength / rows * torch.sum(weight.double() ** 2)
+        return float(loss + 0.5 * strength / rows * torch.sum(weight.double() ** 2))
 
     with torch.no_grad():
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     return parameters
 
 

@@ -178,7 +178,7 @@ def _fit(
     chunk = _chunk(classes)
     penalty = strength / rows
 
-    def closure() -> Tensor:
+    def closure() -> float:
         """Return the mean objective and leave its gradient, a chunk of rows at a time."""
         weight, bias = parameters[:, :-1], parameters[:, -1]
         gradient = torch.zeros_like(parameters)
@@ -195,8 +195,8 @@ def _fit(
             gradient[:, -1] += residual.sum(dim=0) / rows
         gradient[absent] = 0  # the bias of a class without rows would run to minus infinity
         parameters.grad = gradient
-        return total
+        return float(total)
 
     with torch.no_grad():
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     return parameters
