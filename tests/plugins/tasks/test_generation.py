@@ -244,6 +244,16 @@ def test_bases_of_another_kind_are_refused():
             make().suits(card)
 
 
+def test_a_plain_prompt_is_a_question_to_a_model_of_dialogues():
+    task = make(form="chat")
+    tokenizer = assembled(task).tokenizer
+    (one,) = task.encode([Example("1", {"prompt": "who?"})], tokenizer, 120)
+    (two,) = task.encode([Example("1", {"prompt": ["who?"]})], tokenizer, 120)
+    assert one.features == two.features
+    found = task.check({"train": rows_of({"prompt": ["who?"]})})
+    assert [finding.code for finding in found] == ["no_answer"]
+
+
 def test_system_and_context_are_read():
     task = make()
     tokenizer = assembled(task).tokenizer

@@ -141,10 +141,10 @@ class Generation(Task):
         for name, rows in splits.items():
             if not rows.has("response"):
                 examples = (example for chunk in rows.chunks() for example in chunk)
-                open_ = [n for n, e in enumerate(examples) if self._form(e) == "chat" and self._turns(e)[1] is None]
+                open_ = [n for n, e in enumerate(examples) if self._form(e) != "text" and self._turns(e)[1] is None]
                 if open_:
                     message = (
-                        f"{len(open_)} of {len(rows)} conversations of {name} end with the user's words; expected the "
+                        f"{len(open_)} of {len(rows)} rows of {name} end with the user's words; expected the "
                         "assistant's last. Add the answer, or take the last message out."
                     )
                     places = tuple(rows.where(n) for n in open_[:5])
@@ -300,12 +300,12 @@ class Generation(Task):
 
     def _form(self, example: Example) -> str:
         """Return what a row is, by the options and else by what it holds."""
-        value = example.fields.get("prompt")
-        if self.form == "text" or (self.form != "auto" and not chat.is_chat(value)):
-            return self.form
-        if chat.is_chat(value):
+        if self.form == "text":
+            return "text"
+        if chat.is_chat(example.fields.get("prompt")):
             return "chat"
-        return "text" if example.target is None else "pairs"
+        # a plain prompt is a question of its own to a model of dialogues too
+        return "text" if self.form == "auto" and example.target is None else "pairs"
 
     def _turns(self, example: Example) -> tuple[list[chat.Message], list[str] | None]:
         """Return the conversation up to the answer, and the right answers, None where there are none."""
