@@ -44,6 +44,7 @@ class Encoded:
         return np.split(rows, np.flatnonzero(np.diff(self.together[rows])) + 1)
 
 
+_CHUNK = 1024  # rows tokenised in one call: what a tokenizer says of each token beside its number takes much memory
 CACHED_FROM = 20_000
 """Rows from which on tokens are kept in the cache: fewer are tokenised as fast as they are read."""
 
@@ -110,7 +111,7 @@ class _Chunks:
 
     def __iter__(self) -> Iterator[Packed]:
         begin = 0
-        for chunk in self.rows.chunks():
+        for chunk in self.rows.chunks(_CHUNK):
             inputs = self.encode(chunk, self.tokenizer, self.limit)
             packed = Packed.of([one.features for one in inputs])
             if packed.decoder_offsets is not None or any(one.keep for one in inputs):
