@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from graftlm.contracts.interactions import number_of
 from graftlm.contracts.rows import ID, WHERE, Rows, fingerprint
 from graftlm.contracts.task import Metric, Preparing, Role, Task
 from graftlm.contracts.texts import encode_texts
@@ -258,15 +259,6 @@ class Ranking(Task):
                 ranks.average_precision(ranked, total),
             )
         return dict(zip(names, found.T, strict=True))
-
-
-def number_of(value: Any) -> float | None:
-    """Return a relevance as a finite number, or None."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if math.isfinite(found) else None
 
 
 def _documents(example: Example) -> list[str]:

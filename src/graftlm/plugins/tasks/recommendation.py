@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from graftlm.contracts.interactions import KEPT, item_texts, kept, moment_of, number_of, sequences
 from graftlm.contracts.rows import ID, WHERE, Rows, fingerprint
 from graftlm.contracts.task import Metric, Preparing, Role, Task
 from graftlm.contracts.texts import encode_texts
@@ -30,8 +30,8 @@ ITEM = (
 TEXT = ("title", "item_text", "name", "description", "item_title", "标题", "名称", "描述")
 TIME = ("timestamp", "date", "datetime", "created_at", "unixReviewTime", "时间", "日期")
 RATING = ("score", "stars", "overall", "评分", "分数")
-KEPT, AT = b"graftlm-items", 10
-"""Where the rows keep the catalogue, and how many items are recommended."""
+AT = 10
+"""How many items are recommended."""
 
 
 def _mean(grades: Grades, gain: Any, only: np.ndarray | None = None) -> float:
@@ -108,10 +108,10 @@ class Recommendation(Task):
             if value is None or not str(value).strip():
                 return f"expected the {role}'s id; got none"
         rating = example.fields.get("rating")
-        if rating is not None and _number(rating) is None:
+        if rating is not None and number_of(rating) is None:
             return f"expected a rating as a number; got {rating!r}"
         time = example.fields.get("time")
-        if time is not None and _moment(time) is None:
+        if time is not None and moment_of(time) is None:
             return f"expected a time as a number or a date such as 2026-01-31; got {time!r}"
         return None
 
@@ -121,8 +121,8 @@ class Recommendation(Task):
         Raises:
             DataError: no user has a step, or texts of items are missing.
         """
-        steps = {name: self._sequences(rows) for name, rows in splits.items()}
-        texts = self._texts(splits, setting) if "train" in splits else {}
+        steps = {name: sequences(rows, self.at_least) for name, rows in splits.items()}
+        texts = item_texts(splits, self.items, setting.read, ITEM) if "train" in splits else {}
         made: dict[str, list[tuple[str, list[str], str]]] = {name: [] for name in ("train", "valid", "test")}
         held = {"valid", "test"} - set(splits)
         before: dict[str, list[str]] = {}
@@ -156,54 +156,10 @@ class Recommendation(Task):
                 for item in items[: max(len(items) - len(held), 0)]:
                     counts[item] = counts.get(item, 0) + 1
         single = sum(len(items) == 1 for items in steps.get("train", {}).values())
-        kept = {"items": [[item, texts[item], counts.get(item, 0)] for item in texts], "single": single}
-        return {name: self._rows(name, given, texts, kept) for name, given in found.items()}
+        held_items = {"items": [[item, texts[item], counts.get(item, 0)] for item in texts], "single": single}
+        return {name: self._rows(name, given, texts, held_items) for name, given in found.items()}
 
-    def _sequences(self, rows: Rows) -> dict[str, list[str]]:
-        """Return the items of each user, by time; of equal times, in the order of the rows."""
-        found: dict[str, list[tuple[float, int, str]]] = {}
-        for number, example in enumerate(example for chunk in rows.chunks() for example in chunk):
-            fields = example.fields
-            rating = _number(fields.get("rating"))
-            if self.at_least is not None and rating is not None and rating < self.at_least:
-                continue
-            moment = _moment(fields.get("time")) if fields.get("time") is not None else None
-            step = (0.0 if moment is None else moment, number, str(fields["item"]))
-            found.setdefault(str(fields["user"]), []).append(step)
-        return {user: [item for *_, item in sorted(steps)] for user, steps in found.items()}
-
-    def _texts(self, splits: dict[str, Rows], setting: Preparing) -> dict[str, str]:
-        """Return the text of each item.
-
-        Raises:
-            DataError: an item has none.
-        """
-        found: dict[str, str] = {}
-        if self.items is not None:
-            columns = setting.read(self.items)
-            names = list(columns)
-            wanted = {name.casefold() for name in ("item", *ITEM)}
-            key = next((name for name in names if name.casefold() in wanted), names[0])
-            others = [name for name in names if name != key]
-            if not others:
-                raise DataError(f"{self.items}: expected ids and texts of items; got the column '{key}' alone.")
-            for row, item in enumerate(columns[key]):
-                parts = [str(columns[name][row] or "").replace("|", ", ").strip() for name in others]
-                found[str(item)] = ". ".join(part for part in parts if part)
-        for rows in splits.values():
-            items = rows.column("item")
-            given = rows.column("text") if rows.has("text") else [None] * len(items)
-            for row, (item, text) in enumerate(zip(items, given, strict=True)):
-                if text is not None and str(text).strip():
-                    found.setdefault(str(item), str(text))
-                elif not found.get(str(item)) and not rows.has("text"):
-                    source = f"'{self.items}' has none" if self.items else "name a file of items with task.items"
-                    raise DataError(f"{rows.where(row)}: expected a text for the item {item!r}; {source}.")
-        if bare := [item for item, text in found.items() if not text]:
-            raise DataError(f"{len(bare)} items have an empty text (the first: {bare[0]!r}). Fill it in.")
-        return found
-
-    def _rows(self, name: str, steps: Sequence[tuple[str, list[str], str]], texts: Any, kept: Any) -> Rows:
+    def _rows(self, name: str, steps: Sequence[tuple[str, list[str], str]], texts: Any, held: Any) -> Rows:
         import pyarrow as pa
 
         recent = [[texts.get(item, item) for item in past[: -self.history - 1 : -1]] for _, past, _ in steps]
@@ -218,19 +174,19 @@ class Recommendation(Task):
                 WHERE: pa.array([f"user {user}, item {len(past) + 1}" for user, past, _ in steps], pa.string()),
             }
         )
-        return Rows(name, table.replace_schema_metadata({KEPT: json.dumps(kept)}), "next", fingerprint(table))
+        return Rows(name, table.replace_schema_metadata({KEPT: json.dumps(held)}), "next", fingerprint(table))
 
     def check(self, splits: dict[str, Rows]) -> list[Finding]:
         """Return how many users have one item alone, and how many items are cold."""
         found: list[Finding] = []
-        kept = _kept(splits["train"]) if "train" in splits else None
-        if kept is None:
+        known = kept(splits["train"]) if "train" in splits else None
+        if known is None:
             return found
-        if kept["single"]:
-            message = f"train: {kept['single']} users have one item alone: nothing comes after it, they are left out."
-            found.append(Finding("warning", "single", message, kept["single"]))
-        cold = {item for item, _, count in kept["items"] if not count}
-        message = f"{len(cold):,} of {len(kept['items']):,} items are cold: no training step has them."
+        if known["single"]:
+            message = f"train: {known['single']} users have one item alone: nothing comes after it, they are left out."
+            found.append(Finding("warning", "single", message, known["single"]))
+        cold = {item for item, _, count in known["items"] if not count}
+        message = f"{len(cold):,} of {len(known['items']):,} items are cold: no training step has them."
         found.append(Finding("note", "cold", message, len(cold)))
         for name in ("valid", "test"):
             if name in splits:
@@ -241,15 +197,15 @@ class Recommendation(Task):
 
     def space(self, rows: Rows) -> Space:
         """Return the catalogue: ids, texts, and how often each item stands in the training rows."""
-        kept = _kept(rows)
-        if kept is None:
+        known = kept(rows)
+        if known is None:
             raise DataError("The rows have no catalogue: they were not prepared by this task.")
-        ids, texts, counts = ([entry[n] for entry in kept["items"]] for n in range(3))
+        ids, texts, counts = ([entry[n] for entry in known["items"]] for n in range(3))
         return Space(extra={"items": ids, "texts": texts, "counts": counts})
 
     def catalogue(self, space: Space) -> Sequence[str]:
         """Return the texts of all items."""
-        return space.extra["texts"]  # type: ignore[no-any-return]
+        return list(space.extra["texts"])
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, limit: int) -> list[Inputs]:
         """Tokenise the newest item of each user; what the items before it are like is looked up in the catalogue."""
@@ -384,29 +340,3 @@ def _history(example: Example) -> list[str]:
     if isinstance(given, list | tuple):
         return [str(item) for item in given]
     return [part for part in re.split(r"[\s,;|]+", str(given or "")) if part]
-
-
-def _kept(rows: Rows) -> dict[str, Any] | None:
-    """Return the catalogue that prepared rows carry."""
-    held: Mapping[bytes, bytes] = rows.table.schema.metadata or {}
-    return json.loads(held[KEPT]) if KEPT in held else None
-
-
-def _number(value: Any) -> float | None:
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if math.isfinite(found) else None
-
-
-def _moment(value: Any) -> float | None:
-    """Return a time as a number that sorts: a number as it is, a date as seconds."""
-    found = _number(value)
-    if found is not None:
-        return found
-    try:
-        moment = datetime.fromisoformat(str(value).strip().replace("/", "-"))
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from graftlm.contracts.interactions import number_of
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Metric, Role, Task
 from graftlm.contracts.texts import as_text, encode_texts
@@ -58,15 +59,6 @@ class _Detail(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return 1
-
-
-def number_of(value: Any) -> float | None:
-    """Return a score as a finite number, or None."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if math.isfinite(found) else None
 
 
 def _correlation(kind: str, grades: Grades) -> float:
