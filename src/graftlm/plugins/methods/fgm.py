@@ -19,7 +19,7 @@ class Fgm(Method):
 
     source: ClassVar[str] = "Miyato et al. 2017, arXiv:1605.07725, section 3, equations 3 to 6"
     when: ClassVar[str] = "The cheapest adversarial training; `freelb` where there is time for more passes."
-    epsilon: float = Field(1.0, gt=0, le=100)
+    epsilon: float = Field(0.5, gt=0, le=100)
     """Length of the step in a sequence's embeddings; 0.5 to 1 are usual, the scale of the embeddings decides."""
 
     def apply(self, model: Model, setting: Setting) -> Adaptation:
