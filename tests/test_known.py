@@ -101,3 +101,39 @@ def test_a_torn_entry_is_made_again(path):
     file.unlink()
     file.write_bytes(content)
     assert checked(path).as_json() == first.as_json()
+
+
+def test_the_second_run_takes_the_figures_of_baselines_and_the_probe_too(tmp_path, monkeypatch):
+    from tests.test_pipeline import QUICK, TEST, TRAIN
+
+    from graftlm.pipeline import compare
+    from graftlm.plugins.baselines.tfidf import Tfidf
+    from graftlm.stages.training import encoding, features
+    from graftlm.verbs.fitting import fit
+
+    for module, name in ((compare, "KEPT_FROM"), (features, "KEPT_FROM"), (encoding, "CACHED_FROM")):
+        monkeypatch.setattr(module, name, 10)
+    first = fit(TRAIN, test=TEST, out=str(tmp_path / "first"), **QUICK)
+    assert {"baselines", "probes", "tokens", "targets"} <= set(kinds())
+    monkeypatch.setattr(Tfidf, "fit", never)
+    monkeypatch.setattr(features.Features, "_solve", never)
+    again = fit(TRAIN, test=TEST, out=str(tmp_path / "second"), **QUICK)
+    for name in ("primary", "metrics", "baselines", "transfer"):
+        assert again.metrics[name] == first.metrics[name]
+
+
+def test_the_probe_of_very_many_rows_looks_at_a_part_of_every_class(monkeypatch):
+    from graftlm.core import registry
+    from graftlm.stages.reading import read_rows
+    from graftlm.stages.training import features
+
+    monkeypatch.setattr(features, "MOST_ROWS", 50)
+    task = registry.make("task", "classification")
+    rows = read_rows(
+        [{"text": f"t {n}", "label": "rare" if n == 7 else "ab"[n % 2]} for n in range(400)], task, need_target=True
+    )
+    part = features._part(rows, 0)
+    labels = part.column("label")
+    assert len(part) == 51
+    assert (labels.count("rare"), labels.count("a"), labels.count("b")) == (1, 25, 25)
+    assert features._part(part.take(range(20)), 0).fingerprint == part.take(range(20)).fingerprint

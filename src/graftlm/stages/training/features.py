@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,18 @@ from graftlm.contracts.model import Model
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Inputs, Space
-from graftlm.nn import linear
+from graftlm.core import cache, environment, hashing, log
+from graftlm.nn import linear, tokens
 from graftlm.nn import precision as formats
 from graftlm.nn.packed import Packed
+from graftlm.nn.resampling import stratified_part
 from graftlm.prediction.planning import plan
 from graftlm.prediction.predictor import BATCH_TOKENS
+
+MOST_ROWS = 50_000
+"""Training rows that the probe is solved on at most: more hardly move it, and their features fill the memory."""
+KEPT_FROM = 20_000
+"""Rows from which on the solution is kept for the next run."""
 
 
 class Features:
@@ -45,18 +54,54 @@ class Features:
         if self.module is None or self.head is None:
             return None
         if self.solution is None:
-            examples = rows.examples()
-            inputs = self.task.encode(examples[:1], self.tokenizer, self.limit)
-            targets = self.task.targets(examples[:1], inputs, self.space)
-            if len(inputs) != 1 or not linear.solvable(targets[0]):
-                return None
-            every = self.task.targets(examples, [Inputs(n, {}) for n in range(len(examples))], self.space)
-            features = self(rows)
-            found = linear.solve(features, np.asarray(every), self.space.size, seed=self.seed)
-            self.solution = Linear(found.weight, found.bias, found.strength)
-            if self.module.get_submodule(self.head).bias is None:
-                self.solution = _without_bias(self.solution, features)
+            part = _part(rows, self.seed)
+            if len(part) < len(rows):
+                log.note(f"probe: solved on {len(part):,} of {len(rows):,} training rows, every class in proportion")
+            self.solution = self._kept(part) if len(part) >= KEPT_FROM else self._solve(part)
         return self.solution
+
+    def _kept(self, rows: Rows) -> Linear | None:
+        """Return the solution, from the cache where one of the same rows under the same weights is there."""
+        mark = tokens.tokenizer_mark(self.tokenizer)
+        if mark is None:
+            return self._solve(rows)
+        beside = [self.task.as_use(), self.space.as_json(), self.limit, self.seed, str(self.device)]
+        key = hashing.of_value([environment.code_mark(), rows.fingerprint, mark, self.mark(), beside])
+        if (place := cache.find("probes", key)) is not None:
+            weight, bias = (np.load(place / f"{name}.npy", allow_pickle=False) for name in ("weight", "bias"))
+            return Linear(weight, bias, float(np.load(place / "strength.npy", allow_pickle=False)))
+        found = self._solve(rows)
+        if found is not None:
+            held = {"weight": found.weight, "bias": found.bias, "strength": np.float64(found.strength or 0.0)}
+
+            def write(folder: Path) -> None:
+                for name, values in held.items():
+                    np.save(folder / f"{name}.npy", values, allow_pickle=False)
+
+            cache.put("probes", key, write, f"probe of {len(rows):,} rows of {rows.name}")
+        return found
+
+    def mark(self) -> str:
+        """Return a hash of the weights behind the features."""
+        digest = hashlib.sha256()
+        for name, tensor in (self.module.state_dict() if self.module is not None else {}).items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def _solve(self, rows: Rows) -> Linear | None:
+        if self.module is None or self.head is None:
+            return None
+        examples = rows.examples()
+        inputs = self.task.encode(examples[:1], self.tokenizer, self.limit)
+        targets = self.task.targets(examples[:1], inputs, self.space)
+        if len(inputs) != 1 or not linear.solvable(targets[0]):
+            return None
+        every = self.task.targets(examples, [Inputs(n, {}) for n in range(len(examples))], self.space)
+        features = self(rows)
+        found = linear.solve(features, np.asarray(every), self.space.size, seed=self.seed)
+        solution = Linear(found.weight, found.bias, found.strength)
+        return solution if self.module.get_submodule(self.head).bias is not None else _without_bias(solution, features)
 
     def _compute(self, rows: Rows) -> np.ndarray:
         if self.module is None or self.head is None:
@@ -80,6 +125,20 @@ class Features:
         finally:
             hook.remove()
         return out if out is not None else np.empty((0, 0), dtype=np.float32)
+
+
+def _part(rows: Rows, seed: int) -> Rows:
+    """Return the rows, or of many a part with every class in proportion."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    classes = np.zeros(len(rows), dtype=np.int64)
+    column = rows.table.column(rows.target) if rows.target is not None else None
+    if column is not None and str(column.type) == "string":
+        codes = column.combine_chunks().dictionary_encode()
+        classes = np.asarray(codes.indices.fill_null(-1))
+    if len(np.unique(classes)) > MOST_ROWS // 10:  # no classes to speak of
+        classes = np.zeros(len(rows), dtype=np.int64)
+    return rows.take(stratified_part(classes, MOST_ROWS, seed=seed).tolist())
 
 
 def _one_a_row(states: torch.Tensor, ids: torch.Tensor, pad: int) -> np.ndarray:
