@@ -302,7 +302,15 @@ class Run:
         return found[0]
 
     def train(
-        self, steps: int, *, precision: str = "fp32", resume: Any = None, judge: Any = None, watch: Any = None
+        self,
+        steps: int,
+        *,
+        precision: str = "fp32",
+        resume: Any = None,
+        judge: Any = None,
+        watch: Any = None,
+        group: Any = None,
+        micro: int | None = None,
     ) -> list[float]:
         """Apply the methods, train so many steps with the one loop, and return the losses that it told.
 
@@ -314,6 +322,7 @@ class Run:
         from graftlm.stages.training.loop import train
         from graftlm.stages.training.planning import Plan
         from graftlm.stages.training.processes import Alone
+        from graftlm.stages.training.stopping import Stop
 
         start = None
         if any(each.wants_start for each in (*self.methods, *self.losses)):
@@ -326,12 +335,14 @@ class Run:
         facts: dict[str, Any] = {"judge": lambda model: Score(float(judge(model)))} if judge is not None else {}
         job = Job(
             self.model, self.task, self.space, self.data, plan, adaptations, self.losses,
-            start=start, base=self.base, stop=lambda: watch is not None,
+            start=start, base=self.base, stop=(lambda: watch is not None) if group is None else Stop(True),
             best=lambda: best[-1] if best else None, **facts,
         )  # fmt: skip
-        section = TrainSection(batch_size=4, precision=precision, device="cpu", optimizer=self.setting.optimizer)
+        section = TrainSection(
+            batch_size=4, micro_batch_size=micro, precision=precision, device="cpu", optimizer=self.setting.optimizer
+        )
         losses = []
-        for progress in train(job, section, Alone(), resume):
+        for progress in train(job, section, group or Alone(), resume):
             losses.append(progress.loss)
             if progress.best:
                 best.append({name: tensor.clone() for name, tensor in progress.snapshot()["tensors"].items()})
