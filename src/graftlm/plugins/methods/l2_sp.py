@@ -25,8 +25,9 @@ class L2Sp(Method):
     source: ClassVar[str] = "Li et al. 2018, arXiv:1802.01483, equation 3; decoupled: Loshchilov and Hutter 2019"
     when: ClassVar[str] = "The base must not drift, at almost no cost; `ewc` weighs each weight by what it is worth."
     wants_start: ClassVar[bool] = True
-    strength: float = Field(1.0, ge=0, le=1e6)
-    """Pull toward the pretrained weights; rate * strength is the share of the way back at each update."""
+    strength: float = Field(100.0, ge=0, le=1e6)
+    """Pull toward the pretrained weights; rate * strength is the share of the way back at each update. Adam's step is
+    about the rate, whatever the gradient: the two are in balance at a distance of about 1 / strength."""
 
     def refuses(self, model: Model, setting: Setting) -> str | None:
         """Refuse where the base does not move."""
