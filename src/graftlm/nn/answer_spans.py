@@ -26,7 +26,8 @@ def _with_logits(module: nn.Module, _: Any, output: Any) -> Any:
     import torch
 
     if isinstance(output, Mapping) and "logits" not in output:
-        output["logits"] = torch.stack((output["start_logits"], output["end_logits"]), dim=1)  # type: ignore[index]
+        given: Any = output
+        given["logits"] = torch.stack((given["start_logits"], given["end_logits"]), dim=1)
     return output
 
 

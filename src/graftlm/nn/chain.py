@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,17 +55,17 @@ def fit(
     scale = torch.ones((), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([*learnt, scale], max_iter=steps, line_search_fn="strong_wolfe")
 
-    def closure() -> torch.Tensor:
+    def closure() -> Any:
         optimizer.zero_grad()
         first, between = (part + own for part, own in zip(fixed, learnt, strict=True))
-        loss = 0.5 * strength * (sum(part.square().sum() for part in learnt) + (scale - 1).square())
+        loss: Any = 0.5 * strength * (sum(part.square().sum() for part in learnt) + (scale - 1).square())
         for held, true, sizes in groups:
             loss = loss - log_likelihood(scale * held, true, sizes, first, between).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     if groups:
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     found = [np.where(np.isfinite(part), own.detach().numpy(), -np.inf) for part, own in
              zip((start, transitions), learnt, strict=True)]  # fmt: skip
     return Chain(found[0], found[1], float(scale.detach()))
