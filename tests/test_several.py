@@ -129,8 +129,8 @@ def test_weights_are_found_by_cross_validation_and_single_training_is_compared(r
             evaluate={"baselines": "none", "resamples": 100, "single": True},
         )
     )
-    assert found.metrics["balancer"]["use"] == "fixed"
-    assert sum(found.metrics["balancer"]["given"].values()) == pytest.approx(2)
+    assert found.metrics["balancer"]["use"] == "cross_validated"
+    assert sum(found.metrics["balancer"]["found"].values()) == pytest.approx(2)
     for name in ("topic", "long"):
         gap = found.metrics["single"][name]
         assert gap["low"] <= gap["gain"] <= gap["high"]

@@ -30,6 +30,10 @@ OTHER_MEANINGS = {
     "local": "a place",
     "lines": "rows of a file",
     "memory": "the machine's",
+    "generation": "the extra of that name",
+    "replay": "a stream of random numbers",
+    "no_answer": "the code of a finding",
+    "similarity": "a column's name",
 }
 DECIDING = ("make", "load", "names", "where", "summary")
 

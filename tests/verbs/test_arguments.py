@@ -22,6 +22,7 @@ def test_every_place_is_in_a_recipe():
         "budget": "5m", "seed": 3, "epochs": 2, "batch_size": 8, "rate": 1e-3, "device": "cpu", "precision": "fp32",
         "refit": True, "require_gain": True, "trackers": ["wandb"], "metrics": ["a:b"], "overlap": "remove",
         "bad_rows": "skip", "valid": "v.csv", "test": "t.csv", "out": "o", "remember": ["r"], "forget_at_most": 1.0,
+        "processes": 2,
     }  # fmt: skip
     assert set(values) == set(PLACES)
     made = built("x.csv", **values)

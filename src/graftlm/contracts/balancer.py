@@ -32,6 +32,10 @@ class Plan:
     rng: np.random.Generator
 
 
+def _no_gradients() -> Tensor:
+    raise RuntimeError("gradients are asked of a step that has not kept them: the balancer lacks needs_gradients")
+
+
 @dataclass(frozen=True, slots=True)
 class Balance:
     """What a step has shown: the mean loss of each task, and the products of their gradients.
@@ -45,7 +49,7 @@ class Balance:
     plan: Plan
     state: nn.Module | None
     given: Mapping[str, float] = field(default_factory=dict)
-    gram: Callable[[], Tensor] | None = field(default=None, repr=False)
+    gram: Callable[[], Tensor] = field(default=_no_gradients, repr=False)
 
 
 class Balancer(Plugin):

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graftlm.contracts.balancer import Balancer
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Score, Space
-from graftlm.core import environment, files, hashing, log, processes, registry, seeds
+from graftlm.core import environment, files, hashing, log, processes, seeds
 from graftlm.core.errors import GateMissed, Interrupted, RecipeError
 from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
@@ -23,7 +24,6 @@ from graftlm.recipe import Recipe
 if TYPE_CHECKING:
     import numpy as np
 
-    from graftlm.contracts.balancer import Balancer
     from graftlm.contracts.model import Model
     from graftlm.stages.training.encoding import Held
     from graftlm.stages.training.features import Features
@@ -237,7 +237,6 @@ def _no_scratch() -> Any:
 
 def _searched(whole: Work, shared: Shared, base: Any, tasks: Mapping[str, Asked]) -> Balancer:
     """Let the balancer look for its weights on folds of the training rows, where it does so."""
-    from graftlm.contracts.balancer import Balancer
     from graftlm.prediction import Predictor
     from graftlm.stages.training.fitting_several import trial
 
@@ -248,7 +247,7 @@ def _searched(whole: Work, shared: Shared, base: Any, tasks: Mapping[str, Asked]
         raise RecipeError(f"balancer '{balancer.name()}': {reason}.")
     whole.stage("balance")
     seed = shared.section.seed
-    plain = dataclasses.replace(shared, balancer=registry.make("balancer", "fixed"))
+    plain = dataclasses.replace(shared, balancer=Balancer())  # every task in every step, weighed as an attempt says
     order = {name: seeds.generator(seed, "folds", name).permutation(len(one.rows)) for name, one in tasks.items()}
 
     def attempt(weights: Mapping[str, float], fold: int, folds: int, rungs: Sequence[int]) -> Iterator[float]:

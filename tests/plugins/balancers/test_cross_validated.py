@@ -19,9 +19,10 @@ def test_it_finds_the_weights_that_score_best_and_stops_bad_trials_early():
 
     balancer = registry.make("balancer", {"use": "cross_validated", "folds": 2, "trials": 30, "steps": 40})
     found = balancer.search(["a", "b"], attempt, seed=0)
-    assert found.name() == "fixed"
-    assert found.given["b"] / found.given["a"] == pytest.approx(4, rel=0.35)
-    assert sum(found.given.values()) == pytest.approx(2)
+    assert found.weights(["a", "b"], None, None) == found.found
+    assert found.search(["a", "b"], attempt, seed=1) is found
+    assert found.found["b"] / found.found["a"] == pytest.approx(4, rel=0.35)
+    assert sum(found.found.values()) == pytest.approx(2)
     assert tried[0] == {"a": 1.0, "b": 1.0}  # equal weights are among the trials
     assert tried.count(40) < 2 * 30  # not every trial ran to its end
 
@@ -32,5 +33,5 @@ def test_the_search_is_a_function_of_the_seed():
             yield -abs(weights["a"] - 0.7)
 
     balancer = registry.make("balancer", {"use": "cross_validated", "trials": 6})
-    one, same, other = (balancer.search(["a", "b"], attempt, seed=seed).given for seed in (1, 1, 2))
+    one, same, other = (balancer.search(["a", "b"], attempt, seed=seed).found for seed in (1, 1, 2))
     assert one == same != other

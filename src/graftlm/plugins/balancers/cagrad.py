@@ -29,7 +29,7 @@ class Cagrad(Balancer):
         import numpy as np
         from scipy.optimize import minimize
 
-        gram = balance.gram().numpy()  # type: ignore[misc]
+        gram = balance.gram().numpy()
         count = len(gram)
         scale = float(np.trace(gram)) / count
         if scale <= 0:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from graftlm.contracts.balancer import Attempt, Balancer
-from graftlm.core import log, registry
+from graftlm.contracts.balancer import Attempt, Balancer, Plan, Weights
+from graftlm.core import log
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class CrossValidated(Balancer):
@@ -31,8 +34,17 @@ class CrossValidated(Balancer):
     spread: float = Field(8.0, gt=1, le=1000)
     """Weights ahead of scaling lie between 1/spread and spread."""
 
+    found: dict[str, float] = Field(default_factory=dict)
+    """Weights that a search has found; where there are some, none is made."""
+
+    def weights(self, names: Sequence[str], plan: Plan, state: nn.Module | None) -> Weights:
+        """Return the weights that were found."""
+        return {name: self.found.get(name, 1.0) for name in names}
+
     def search(self, names: Sequence[str], attempt: Attempt, seed: int) -> Balancer:
         """Try weights; return the balancer with the best ones."""
+        if self.found:
+            return self
         from graftlm.core.optional import need
 
         optuna: Any = need("optuna", "multitask", "The balancer 'cross_validated'")
@@ -68,8 +80,7 @@ class CrossValidated(Balancer):
             + f" (mean score {best.value:.4f}, equal weights {study.trials[0].values and study.trials[0].value:.4f}; "
             f"{self.trials} trials of {self.folds} folds, {stopped} stopped early)"
         )
-        found: Balancer = registry.make("balancer", {"use": "fixed", "given": weights})
-        return found
+        return self.model_copy(update={"found": weights})
 
     def _rungs(self) -> list[int]:
         """Return the steps after which trials are compared: a quarter, a half, all."""

@@ -54,7 +54,7 @@ class Gradnorm(Balancer):
         if not bool((known.first > 0).all()):
             known.first.copy_(losses.clamp(min=1e-12))
         used = {name: float(known.weights[place]) for place, name in enumerate(known.names)}
-        norms = balance.gram().diagonal().clamp(min=0).sqrt()  # type: ignore[misc]
+        norms = balance.gram().diagonal().clamp(min=0).sqrt()
         sizes = known.weights * norms
         speed = losses / known.first
         target = sizes.mean() * (speed / speed.mean()) ** self.alpha

@@ -29,7 +29,7 @@ class NashMtl(Balancer):
         """Return a, found for gradients of unit length and scaled back: then how losses are scaled does not matter."""
         import numpy as np
 
-        gram = balance.gram().numpy()  # type: ignore[misc]
+        gram = balance.gram().numpy()
         norms = np.sqrt(np.diag(gram))
         if (norms <= 0).any():
             return dict.fromkeys(balance.losses, 1.0)

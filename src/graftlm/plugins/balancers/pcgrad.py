@@ -23,7 +23,7 @@ class Pcgrad(Balancer):
         """Return the weights that give the sum of projected gradients."""
         import torch
 
-        gram = balance.gram()  # type: ignore[misc]
+        gram = balance.gram()
         count = len(gram)
         total = torch.zeros(count, dtype=gram.dtype)
         for i in range(count):

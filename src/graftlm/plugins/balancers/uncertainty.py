@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -35,12 +35,14 @@ class Uncertainty(Balancer):
 
     def weights(self, names: Sequence[str], plan: Plan, state: nn.Module | None) -> Weights:
         """Return f e^(-s)."""
-        return {name: self.factor * math.exp(-float(state[name].detach())) for name in names}  # type: ignore[index]
+        known: Any = state
+        return {name: self.factor * math.exp(-float(known[name].detach())) for name in names}
 
     def learn(self, balance: Balance) -> None:
         """Leave dL/ds_k = 1/2 - f e^(-s_k) L_k in each s."""
         import torch
 
+        known: Any = balance.state
         for name, loss in balance.losses.items():
-            s = balance.state[name]  # type: ignore[index]
+            s = known[name]
             s.grad = torch.full_like(s, 0.5 - self.factor * math.exp(-float(s.detach())) * loss)

@@ -71,7 +71,8 @@ class Adalora(AdapterMethod):
                     f"adalora: the run ended before any rank was taken away ({left} of {ranks.total()} left). Train "
                     "longer (train.epochs), or use lora."
                 )
-            plain.finish()  # type: ignore[misc]
+            if plain.finish is not None:
+                plain.finish()
 
         return Adaptation(
             rates=plain.rates, terms=(_Orthogonal(strength=self.orthogonal),), after_update=ranks.after, finish=finish,

@@ -308,7 +308,8 @@ class Similarity(Task):
             "rank": none.copy(),
         }
         plain = np.flatnonzero(np.isnan(grades["score"])).tolist()
-        found = [answers[row].detail.vectors for row in plain]  # type: ignore[attr-defined]
+        details: list[Any] = [answers[row].detail for row in plain]
+        found = [detail.vectors for detail in details]
         for row, vectors in zip(plain, found, strict=True):
             if "negative" in vectors:
                 grades["negative"][row] = _cosine(vectors["text"], vectors["negative"])

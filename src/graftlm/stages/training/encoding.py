@@ -132,8 +132,9 @@ def _targets(rows: Rows, task: Task, inputs: PackedInputs, space: Space, tokens_
     """Return the target of each sequence, from the cache where they are whole numbers."""
     key = hashing.of_value([tokens_key, space.as_json()])
     if (place := cache.find("targets", key)) is not None:
-        return np.load(place / "targets.npy", allow_pickle=False).tolist()  # type: ignore[no-any-return]
-    found: list[Any] = []
+        found: list[Any] = np.load(place / "targets.npy", allow_pickle=False).tolist()
+        return found
+    found = []
     begin = 0
     for chunk in rows.chunks():
         low, high = np.searchsorted(inputs.rows, [begin, begin + len(chunk)])

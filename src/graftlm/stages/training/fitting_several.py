@@ -96,7 +96,7 @@ def fit_several(
     )
     _refuse(shared, model, setting, parts)
     seed_generators(section.seed, "methods")
-    if all(getattr(method, "head", "probe") == "probe" for method in shared.methods):
+    if all(getattr(method, "head", None) != "random" for method in shared.methods):
         for part in parts:  # the methods see one model, whose heads have no common solution
             start_head(part.model, replace(setting, task=part.task, probe=tasks[part.name].probe))
     adaptations = [method.apply(model, setting) for method in sorted(shared.methods, key=lambda m: ORDER[m.layout])]

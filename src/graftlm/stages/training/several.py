@@ -14,7 +14,7 @@ from graftlm.contracts.balancer import Balance, Balancer, Plan
 from graftlm.contracts.method import Adaptation, Update
 from graftlm.contracts.model import Model
 from graftlm.contracts.task import Task
-from graftlm.contracts.values import Batch, Space
+from graftlm.contracts.values import Batch, Outputs, Space
 from graftlm.core import seeds
 from graftlm.core.errors import RecipeError
 from graftlm.nn import ordering
@@ -150,7 +150,8 @@ class SeveralLoop(Loop):
     def part(self, batch: Batch) -> tuple[Task, Space, Model]:
         """Return whose batch it is; the shared model answers as that task's from here on."""
         part = self.parts[self._named(batch.rows)]
-        self.module.answer_as(part.name)  # type: ignore[operator]
+        module: Any = self.module
+        module.answer_as(part.name)
         return part.task, part.space, part.model
 
     # -- gradients
@@ -170,7 +171,7 @@ class SeveralLoop(Loop):
                 kept.append(self._put_aside(losses, name, of))
             else:
                 losses[name] = self._backward(of, weight)
-        balance = Balance(losses, plan, self.weigher, given, (lambda: _gram(kept)) if kept else None)
+        balance = Balance(losses, plan, self.weigher, given, *([lambda: _gram(kept)] if kept else []))
         weights = given
         if kept:
             weights = self.balancer.weights_after(balance)
@@ -221,16 +222,9 @@ class SeveralLoop(Loop):
                 for number, batch in enumerate(batches):
                     task, _, _ = self.part(batch)
                     self.levers.tape.begin(update.step, self.names.index(name) * 4096 + number)
-                    logits = self.call(batch.inputs).logits.float()
-                    after[name] += float(task.loss(_Seen(logits), batch.targets)) / total  # type: ignore[arg-type]
+                    outputs = Outputs(self.call(batch.inputs).logits.float())
+                    after[name] += float(task.loss(outputs, batch.targets)) / total
         self.balancer.look_again(self.balance, after)
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Logits alone, where nothing else is asked for."""
-
-    logits: Tensor
 
 
 def _gram(kept: Sequence[Sequence[Tensor | None]]) -> Tensor:
