@@ -215,7 +215,9 @@ def test_refit_trains_on_the_validation_rows_too(run, tmp_path):
 
 def test_refit_with_a_label_that_stands_in_the_validation_rows_alone(tmp_path):
     valid = [*rows(9, 5), {"text": "what is this", "label": "other"}]
-    made = fit(TRAIN, valid=valid, test=TEST, out=str(tmp_path / "run"), refit=True, baselines="none", **QUICK)
+    made = fit(
+        TRAIN, valid=valid, test=TEST, out=str(tmp_path / "run"), refit=True, baselines="none", bad_rows="keep", **QUICK
+    )
     assert "other" not in open_bundle(made.bundle).space().labels
 
 

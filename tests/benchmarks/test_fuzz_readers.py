@@ -26,6 +26,7 @@ def fuzz(monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # openpyxl's, about damaged workbooks
 def test_some_hundred_damaged_files_are_read_or_refused(fuzz, tmp_path):
     pytest.importorskip("openpyxl")

@@ -34,7 +34,7 @@ def test_adapters_are_folded_in_before_the_mean(prepare):
     wise = registry.make("method", {"use": "wise_ft", "share": 0.5})
     steps = [method.apply(both.model, both.setting) for method in (wise, lora)]
     both.train(steps=4, job={"adaptations": steps})
-    name = f"{lora._layers(both.model)[0]}.weight"
+    name = f"{lora.layers(both.model)[0]}.weight"
     middle = (start[name] + alone.weights()[name]) / 2
     torch.testing.assert_close(both.weights()[name], middle, atol=1e-6, rtol=1e-5)
     assert not torch.equal(middle, start[name])
