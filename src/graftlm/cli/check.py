@@ -14,8 +14,9 @@ from graftlm.cli._options import DATA, given, options
 @click.argument("data")
 @options(DATA)
 @click.option("--tokens", is_flag=True, help="Also count tokens and look at the language, with the base's tokenizer.")
+@click.option("--memory", is_flag=True, help="Also estimate the memory that a fit needs at most; weights stay on disk.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(data: str, tokens: bool, as_json: bool, **arguments: Any) -> None:
+def command(data: str, tokens: bool, memory: bool, as_json: bool, **arguments: Any) -> None:
     """Read DATA (or the data of the recipe DATA) and say what was found.
 
     Exit code 2 when the data cannot be used, 0 otherwise, warnings included.
@@ -26,12 +27,16 @@ def command(data: str, tokens: bool, as_json: bool, **arguments: Any) -> None:
     from graftlm.verbs.checking import check
 
     with Screen():
-        found = check(data, tokens=tokens, **given(arguments))
+        found = check(data, tokens=tokens, memory=memory, **given(arguments))
     if as_json:
-        click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+        tree = found.as_json() | ({"memory": found.memory.as_json()} if found.memory else {})
+        click.echo(json.dumps(tree, ensure_ascii=False, indent=2))
     else:
         from rich.console import Console
 
         table = check_table.check_table(found.dataset.facts, found.counts, found.findings)
-        Console(soft_wrap=True).print(table)
+        console = Console(soft_wrap=True)
+        console.print(table)
+        if found.memory is not None:
+            console.print(check_table.memory_table(found.memory.as_json()))
     raise_for(found.findings)

@@ -26,3 +26,10 @@ def ran_out(fault: BaseException) -> bool:
 
 
 _SHORTAGE = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+def resident_bytes() -> int:
+    """Return the resident size that this process has now, in bytes."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)

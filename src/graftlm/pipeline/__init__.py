@@ -1,9 +1,9 @@
 """The pipeline: wires the stages of a run. The only place that knows them all."""
 
-from graftlm.pipeline.check import check
+from graftlm.pipeline.check import check, estimated
 from graftlm.pipeline.crew import follow
 from graftlm.pipeline.fit import fit
 from graftlm.pipeline.several import fit_several
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher
 
-__all__ = ["Checked", "Nobody", "Run", "Watcher", "check", "fit", "fit_several", "follow"]
+__all__ = ["Checked", "Nobody", "Run", "Watcher", "check", "estimated", "fit", "fit_several", "follow"]

@@ -115,3 +115,22 @@ def _inside(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping | list):
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from _inside(inner)
+
+
+def estimated(recipe: Recipe, checked: Checked) -> Checked:
+    """Return checked data with an estimate of the memory that their fit needs at most.
+
+    Raises:
+        UserError: what the recipe asks for cannot be followed without weights; the message says what.
+    """
+    from graftlm.stages import checking
+    from graftlm.stages.training.estimating import estimate
+    from graftlm.stages.training.fitting import Wanted
+
+    checking.raise_for(checked.findings)
+    task, rows, base = checked.task or recipe.task, checked.dataset.train, checked.base
+    if base is None:
+        raise ValueError("expected data that were checked with a base model")
+    wanted = Wanted(recipe.train, recipe.backbone, task, recipe.methods, recipe.losses, recipe.augmentations)
+    found = estimate(wanted, base, task.space(rows), rows, limit=checked.limit or base.card.limit)
+    return dataclasses.replace(checked, memory=found)

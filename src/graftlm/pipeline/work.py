@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from graftlm.contracts.backbone import Base
     from graftlm.contracts.task import Task
     from graftlm.contracts.verdict import Verdict
+    from graftlm.stages.training.estimating import Estimate
 
 
 class Watcher(Protocol):
@@ -87,6 +88,8 @@ class Checked:
     base: Base | None = None
     task: Task | None = None
     """The task as the training rows settled it; None: no base model was opened."""
+    memory: Estimate | None = None
+    """The memory that a fit needs at most, where it was asked for."""
 
     def as_json(self) -> dict[str, Any]:
         """Return what data.json keeps."""

@@ -77,3 +77,22 @@ def _findings(findings: Sequence[Finding], places: int) -> RenderableType:
         text.append("Nothing was found.\n")
     text.rstrip()
     return text
+
+
+def memory_table(found: Mapping[str, Any]) -> RenderableType:
+    """Return what an estimate of memory says, as `Estimate.as_json()` gives it: parts from the largest, and the sum."""
+    from rich.table import Table
+
+    batch = found["largest_batch"]
+    where = "memory of the process" if found["device"] == "cpu" else f"memory of {found['device']}"
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left", title_style="")
+    table.add_column(f"{where}, at most")
+    table.add_column("MiB", justify="right")
+    for name, size in sorted(found["parts"].items(), key=lambda part: -part[1]):
+        table.add_row(name, f"{size / 2**20:,.0f}")
+    table.add_row("in all, estimated", f"{found['peak_memory_bytes'] / 2**20:,.0f}", style="bold")
+    table.caption = f"Largest batch: {batch['rows']:,} sequences, {batch['tokens']:,} tokens with padding. " + " ".join(
+        f"{note[0].upper()}{note[1:]}." for note in found["notes"]
+    )
+    table.caption_justify, table.caption_style = "left", "dim"
+    return table
