@@ -92,7 +92,7 @@ def estimate(wanted: Wanted, base: Base, space: Space, rows: Rows, *, limit: int
     plain = on_cpu and section.fast_dropout and short
     notes: list[str] = []
     with counting() as alive:
-        facts = {"pooling": base.card.pooling, "languages": base.card.languages}
+        facts: dict[str, Any] = {"pooling": base.card.pooling, "languages": base.card.languages}
         fresh = from_config(base.config, base.tokenizer, name=base.card.name, seed=section.seed, **facts)
         model = assemble(fresh, wanted.backbone, task, space, seed=section.seed)
         weights = alive.now
@@ -209,7 +209,7 @@ def _largest(lengths: np.ndarray, size: int, seed: int, bucket: bool, micro: int
     batches = ordering.batches(lengths, size, rng, bucket=bucket)
     worst = max(batches, key=lambda rows: len(rows) * int(lengths[rows].max()))
     if micro < len(worst):
-        worst = sorted(worst, key=lambda row: -int(lengths[row]))[:micro]
+        return [int(row) for row in sorted(worst, key=lambda row: -int(lengths[row]))[:micro]]
     return [int(row) for row in worst]
 
 
