@@ -31,7 +31,7 @@ def test_a_tasks_own_tables_may_hold_anything():
     first, second = tables.own({"tables": given})
     assert shown(first) == [["1", "–"], ["–", "1, x"], ["only", "–"], ["text", "–"], ["–", "yes"]]
     assert shown(second) == [["1", "1e-07"]]
-    assert second["about"] == "below"
+    assert second["about"].en == "below"
 
 
 def test_large_tables_are_cut_and_say_so():

@@ -157,8 +157,10 @@ def _curves(details: Mapping[str, Any]) -> list[dict[str, Any]]:
         x, y = (words.column(tables.words(given.get(axis) or "")) for axis in ("x", "y"))
         chart = charts.lines(series, x=x, y=y)
         if chart is not None:
-            about = tables.words(given["about"]) if given.get("about") else ""
-            found.append({**chart, "title": both(tables.words(given.get("title") or chart["y"].en)), "about": about})
+            about = words.given(tables.words(given["about"])) if given.get("about") else ""
+            found.append(
+                {**chart, "title": words.given(tables.words(given.get("title") or chart["y"].en)), "about": about}
+            )
     return found
 
 

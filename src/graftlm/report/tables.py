@@ -7,6 +7,7 @@ from typing import Any
 
 from graftlm.report.figures import finite, interval, mapping, number, sequence
 from graftlm.report.words import both, column, say
+from graftlm.report.words import given as known
 
 ROWS, COLUMNS, TEXT = 400, 24, 400
 """Rows, columns and characters of a cell that a page shows at most."""
@@ -94,8 +95,8 @@ def own(details: Mapping[str, Any]) -> list[dict[str, Any]]:
         most = max(1, left // width)
         body = [[cell(value) for value in [*row, *[None] * width][:width]] for row in lists[: min(ROWS, most)]]
         left -= len(body) * width
-        title = words(given["title"]) if given.get("title") else say("table")
-        about = words(given["about"]) if given.get("about") else ""
+        title = known(words(given["title"])) if given.get("title") else say("table")
+        about = known(words(given["about"])) if given.get("about") else ""
         heads = [column(name) for name in names[:width]]
         made = table(title, heads, body, sortable=True, titled=True, tall=len(body) > 15, about=about)
         made["hidden"] = len(lists) - len(body)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graftlm.report.figures import title
-from graftlm.report.vocabulary import COLUMNS, FINDINGS, METRICS, SENTENCES, STAGES
+from graftlm.report.vocabulary import COLUMNS, FINDINGS, METRICS, SENTENCES, STAGES, TITLES
 
 LANGUAGES = ("en", "zh")
 _HAN = ("\u4e00", "\u9fff")
@@ -79,6 +79,11 @@ def column(name: str) -> Both:
     if name in COLUMNS:
         return Both(*COLUMNS[name])
     return Both(english, METRICS.get(name, english))
+
+
+def given(text: str) -> Both:
+    """Return a title, or a line below one, that a task gives; one that the vocabulary does not hold stays as it is."""
+    return Both(text, TITLES.get(text, text))
 
 
 def stage(name: str) -> Both:
