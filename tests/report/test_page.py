@@ -191,7 +191,7 @@ HOLES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(details=st.fixed_dictionaries({}, optional={
     key: st.lists(HOLES, max_size=3) for key in ("labels", "per_class", "confusion", "tables", "curves")}))  # fmt: skip
 def test_no_details_break_a_page(metrics, details):

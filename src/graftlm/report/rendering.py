@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from graftlm.report import words
@@ -13,6 +14,14 @@ _OF_SCRIPT = ("cell", "cell_none")  # sentences that the script of a page puts v
 
 def render(template: str, *, language: str, **values: Any) -> str:
     """Return a page from a template of this package; `language` is what it opens in, "en" or "zh"."""
+    language = language if language in words.LANGUAGES else words.LANGUAGES[0]
+    told = {one: {key: SENTENCES[key][place] for key in _OF_SCRIPT} for place, one in enumerate(words.LANGUAGES)}
+    return str(_environment(language).get_template(template).render(language=language, told=told, **values))
+
+
+@functools.cache
+def _environment(language: str) -> Any:
+    """Return what holds the templates, compiled once."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -22,7 +31,6 @@ def render(template: str, *, language: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    language = language if language in words.LANGUAGES else words.LANGUAGES[0]
 
     def attribute(text: Any, name: str = "aria-label") -> Any:
         return both(text).attribute(name, language)
@@ -32,5 +40,4 @@ def render(template: str, *, language: str, **values: Any) -> str:
 
     environment.filters |= {"attribute": attribute, "drawn": drawn}
     environment.globals |= {"say": say}
-    told = {one: {key: SENTENCES[key][place] for key in _OF_SCRIPT} for place, one in enumerate(words.LANGUAGES)}
-    return environment.get_template(template).render(language=language, told=told, **values)
+    return environment
