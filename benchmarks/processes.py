@@ -81,7 +81,7 @@ def main() -> None:
         seen: Counter[tuple[int, int]] = Counter()
         for name, launcher in (
             ("one", [sys.executable]),
-            ("two", [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]),
+            ("two", [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]),
         ):
             script, notes = place / "noted.py", place / f"rows-{name}"
             script.write_text(ROWS, encoding="utf-8")
