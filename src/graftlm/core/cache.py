@@ -103,7 +103,7 @@ def put(kind: str, key: str, write: Callable[[Path], None], about: str = "") -> 
         if size > most:
             log.note(f"cache: {size / 2**20:,.0f} MiB are more than {LIMIT} allows; not kept")
             return None
-        _trim(most - size)
+        _trim(most - size, temporary)
         mark = {"format": FORMAT, "files": files, "about": about, "made": time.time()}
         (temporary / MARK).write_text(json.dumps(mark, ensure_ascii=False), encoding="utf-8")
         try:
@@ -153,8 +153,12 @@ def clear() -> int:
     return freed
 
 
-def _trim(room: int) -> None:
-    """Remove the entries that were not used for the longest time until the rest takes no more than `room` bytes."""
+def _trim(room: int, own: Path) -> None:
+    """Remove the entries that were not used for the longest time until the rest takes no more than `room` bytes.
+
+    What others left unfinished is swept away by its age beside `own`, the folder that was made just now: the clock on
+    the wall may have jumped since.
+    """
     root, held = folder(), 0
     for entry in entries():
         held += entry.bytes
@@ -162,7 +166,7 @@ def _trim(room: int) -> None:
             shutil.rmtree(root / f"{entry.kind}-{entry.key}", ignore_errors=True)
     for place in root.glob(".tmp-*"):
         try:
-            if time.time() - place.stat().st_mtime > _STALE:
+            if place != own and own.stat().st_mtime - place.stat().st_mtime > _STALE:
                 shutil.rmtree(place, ignore_errors=True)
         except OSError:
             continue  # another process was quicker
