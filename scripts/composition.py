@@ -68,7 +68,16 @@ def reason_of_loss(method: str, loss: str) -> str | None:
 
 def page() -> str:
     """Return the page."""
-    logging.getLogger("graftlm").setLevel(logging.ERROR)
+    logger = logging.getLogger("graftlm")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # what plug-ins note on the way is for runs
+    try:
+        return _page()
+    finally:
+        logger.setLevel(level)
+
+
+def _page() -> str:
     methods, losses = registry.names("method"), registry.names("loss")
     pairs = {(a, b): reason_of_pair(a, b) for number, a in enumerate(methods) for b in methods[number + 1 :]}
     with_loss = {(a, b): reason_of_loss(a, b) for a in methods for b in losses}

@@ -141,7 +141,7 @@ def a_file(given: Any) -> Any:
     path = Path(given) if isinstance(given, str) else given
     if isinstance(path, textfile.Piped) or (isinstance(path, Path) and path.is_file()):
         return path
-    what = f"the folder '{path}'" if isinstance(path, Path) and path.is_dir() else f"'{given!s:.80}'"
+    what = f"the folder '{path}'" if isinstance(path, Path) and path.is_dir() else f"'{str(given)[-80:]}'"
     raise DataError(f"Expected a file, got {what}. Name another reader, or none: then the one that fits is found.")
 
 

@@ -45,7 +45,7 @@ class Memory(Reader):
         else:
             raise DataError(
                 f"Expected a pandas DataFrame, a datasets.Dataset, a pyarrow Table, a list of mappings or a mapping of "
-                f"columns; got a {name} ({given!s:.80})."
+                f"columns; got a {name} ({str(given)[-80:]})."
             )
         return _sound(Corpus(_plain(table), name, None, {"form": name}), faults)
 

@@ -26,7 +26,9 @@ class TextFolder(Reader):
 
     def read(self, given: Any, *, bad_rows: BadRows = "stop") -> Corpus:
         if not (isinstance(given, str | Path) and Path(given).is_dir()):
-            raise DataError(f"Expected a folder with a sub-folder for each class, got '{given!s:.80}', which is none.")
+            raise DataError(
+                f"Expected a folder with a sub-folder for each class, got '{str(given)[-80:]}', which is none."
+            )
         given = Path(given)
         folders = sorted(item for item in given.iterdir() if item.is_dir() and not item.name.startswith("."))
         files = [file for folder in folders for file in sorted(folder.rglob("*.txt")) if file.is_file()]
