@@ -190,6 +190,15 @@ def head_start(summary: Result) -> str:
     return table(["rows", "epochs", "head from the probe", "random head", "gain (by seed)", "probe alone"], rows)
 
 
+def faults(summary: Result) -> str:
+    """Return what was killed, and when."""
+    rows = [
+        [name, f"{summary['alive_when_killed'][kind]}", f"{summary['killed_after_a_checkpoint'][kind]}"]
+        for kind, name in (("random", "at random moments"), ("saving", "while a checkpoint was written"))
+    ]
+    return table(["killed", "runs", "of them after a first checkpoint"], rows)
+
+
 BLOCKS: dict[str, Callable[[Result], str]] = {
     "training_speed": training_speed,
     "predict_speed": predict_speed,
@@ -197,6 +206,7 @@ BLOCKS: dict[str, Callable[[Result], str]] = {
     "defaults": defaults,
     "head_start": head_start,
     "tasks": lambda summary: str(summary["table"]),
+    "faults": faults,
 }
 
 
