@@ -149,6 +149,19 @@ def stacked(targets: Sequence[Sequence[int]]) -> Tensor:
     return out
 
 
+def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the summed cross-entropy of logits (B, L, V) and labels (B, M), M at most L; -100 does not count."""
+    from torch.nn.functional import cross_entropy
+
+    used = logits[:, : targets.shape[1]].flatten(0, 1)
+    return cross_entropy(used, targets.flatten(), ignore_index=-100, reduction="sum")
+
+
+def counted(targets: Tensor) -> int:
+    """Return the number of labels that count."""
+    return int((targets != -100).sum())
+
+
 __all__ = [
     "BLEU",
     "CHRF",
@@ -156,6 +169,7 @@ __all__ = [
     "ROUGE_1",
     "ROUGE_2",
     "ROUGE_L",
+    "counted",
     "grades",
     "installed",
     "longest",
@@ -163,5 +177,6 @@ __all__ = [
     "references",
     "sample",
     "stacked",
+    "summed_loss",
     "without_target",
 ]

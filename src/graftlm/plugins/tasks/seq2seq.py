@@ -159,14 +159,11 @@ class Seq2Seq(Task):
 
     def count(self, targets: Any) -> int:
         """Return the number of target tokens."""
-        return int((targets != -100).sum())
+        return written.counted(targets)
 
     def loss(self, outputs: Outputs, targets: Any) -> Tensor:
         """Return the summed cross-entropy of logits (B, L, V) and labels (B, L)."""
-        from torch.nn.functional import cross_entropy
-
-        logits = outputs.logits[:, : targets.shape[1]].flatten(0, 1)
-        return cross_entropy(logits, targets.flatten(), ignore_index=-100, reduction="sum")
+        return written.summed_loss(outputs.logits, targets)
 
     def infer(self, model: nn.Module, inputs: dict[str, Tensor]) -> list[np.ndarray]:
         """Return the token ids (n,) that the decoder writes for each source."""
