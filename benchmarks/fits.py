@@ -81,8 +81,12 @@ def fit(data: str, *, folder: str, bundle: str | None = None, **arguments: Any) 
     if bundle is not None:
         shutil.copytree(run.bundle, bundle)
     metrics = run.metrics
-    test = (metrics.get("metrics") or {}).get("test", {})
+    test, valid = ((metrics.get("metrics") or {}).get(split, {}) for split in ("test", "valid"))
     return {
+        "valid": _value(valid, "accuracy"),
+        "parameters": metrics.get("parameters"),
+        "bundle_bytes": sum(file.stat().st_size for file in run.bundle.rglob("*") if file.is_file()),
+        "remember": metrics.get("remember"),
         "accuracy": _value(test, "accuracy"),
         "interval": [_of(test, "accuracy", "low"), _of(test, "accuracy", "high")],
         "macro_f1": _value(test, "macro_f1"),

@@ -157,7 +157,7 @@ def _commit() -> str | None:
     """Return the commit, with a + where source files differ from it."""
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "src", "benchmarks/*.py")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/src", ":/benchmarks/*.py")
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit + ("+" if changed else "")

@@ -206,6 +206,7 @@ BLOCKS: dict[str, Callable[[Result], str]] = {
     "defaults": defaults,
     "head_start": head_start,
     "tasks": lambda summary: str(summary["table"]),
+    "methods": lambda summary: str(summary["table"]),
     "faults": faults,
 }
 

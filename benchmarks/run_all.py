@@ -22,6 +22,7 @@ QUICK = {
     "defaults": ["--sets", "sst2", "tweeteval_emotion", "csl_category"],
     "head_start": ["--seeds", "0", "--epochs", "1", "--few-epochs", "10"],
     "tasks": ["--sets", "mrpc", "sick"],
+    "methods": ["--methods", "probe", "full:head=random", "full", "lora", "--seeds", "0"],
 }
 
 

@@ -91,3 +91,25 @@ def few_of_each(path: str, count: int, seed: int, place: Path) -> str:
     rows = [row for label in sorted(by_label) for row in rng.sample(by_label[label], min(count, len(by_label[label])))]
     rng.shuffle(rows)
     return write(place / f"few_{count}_{seed}.csv", rows)
+
+
+def drawn(path: str, share: float | int, seed: int, place: Path) -> dict[str, str]:
+    """Write training rows drawn from each class with a seed, a count or a share of it, and as many others to validate.
+
+    A class that is too small gives half of its rows to each. Returns both files.
+    """
+    by_label: dict[str, list[Row]] = defaultdict(list)
+    for row in read(path):
+        by_label[row[1]].append(row)
+    rng = random.Random(seed)
+    parts: dict[str, list[Row]] = {"train": [], "valid": []}
+    for label in sorted(by_label):
+        rows = by_label[label]
+        wanted = share if isinstance(share, int) else max(1, round(share * len(rows)))
+        count = min(wanted, len(rows) // 2)
+        taken = rng.sample(rows, 2 * count)
+        parts["train"] += taken[:count]
+        parts["valid"] += taken[count:]
+    for rows in parts.values():
+        rng.shuffle(rows)
+    return {split: write(place / f"{split}_{share}_{seed}.csv", rows) for split, rows in parts.items()}

@@ -75,6 +75,7 @@ def test_the_tree_of_metrics(run):
     assert {"task", "primary", "metrics", "baselines", "transfer", "timing", "device", "precision", "versions"} <= set(
         tree
     )
+    assert tree["parameters"]["trained"] == tree["parameters"]["of"] > 1000
     assert tree["task"] == "classification"
     assert {"name", "value", "low", "high", "n"} <= set(tree["primary"])
     assert tree["primary"]["name"] == "accuracy"

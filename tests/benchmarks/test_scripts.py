@@ -55,11 +55,11 @@ def load(monkeypatch):
         return made
 
     yield module
-    for name in ("harness", "texts", "fits"):
+    for name in ("harness", "texts", "fits", "cells"):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, "run_all", "page", "tasks", "task_speed"])
+@pytest.mark.parametrize("name", [*SCRIPTS, "run_all", "page", "tasks", "task_speed", "methods"])
 def test_help(name):
     assert "usage" in run(name, "--help").stdout
 

@@ -84,6 +84,7 @@ def finish(
             device=str(device), precision=formats.choose(section.precision, device)[1],
             versions=opened.manifest["versions"],
         )  # fmt: skip
+    metrics["parameters"] = trained.facts["parameters"]
     if signatures := task.signatures(space):
         metrics["signatures"] = signatures
     if remembered is not None:

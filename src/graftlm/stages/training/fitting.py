@@ -116,14 +116,16 @@ def fit(
         start = copy.deepcopy(model.module).requires_grad_(False).eval()
     seed_generators(section.seed, "methods")
     ordered = sorted(wanted.methods, key=lambda method: ORDER[method.layout])
+    whole = sum(parameter.numel() for parameter in model.module.parameters())
     adaptations = [method.apply(model, setting) for method in ordered]
+    parameters = {"trained": _trained(model), "of": whole}
     if any(adaptation.solved for adaptation in adaptations):
         log.note("no gradient step: the head is solved at once")
         for adaptation in reversed(adaptations):
             if adaptation.finish is not None:
                 adaptation.finish()
         model.module.eval()
-        return Trained(model, 0.0, 0, True, facts={"truncated": data.truncated})
+        return Trained(model, 0.0, 0, True, facts={"truncated": data.truncated, "parameters": parameters})
     job = Job(
         model, task, space, data, chosen, adaptations, wanted.losses,
         augmented=bool(wanted.augmentations),
@@ -134,9 +136,11 @@ def fit(
         earlier=earlier,
     )  # fmt: skip
     make = Loop if section.sharding == "none" else Sharded
-    return carry(
+    trained = carry(
         job, section, group=group, folder=folder, resume=resume, fingerprint=fingerprint, watch=watch, make=make
     )
+    trained.facts["parameters"] = parameters
+    return trained
 
 
 def carry(
@@ -227,6 +231,15 @@ def refuse(model: Model, wanted: Wanted, setting: Setting) -> None:
         reasons.append("a method stands twice in methods")
     if reasons:
         raise RecipeError("These cannot work together:\n" + "\n".join(f"  {reason}." for reason in reasons))
+
+
+def _trained(model: Model) -> int:
+    """Return how many of a model's parameters a run finds: those that train, or those of a head that is solved."""
+    module = model.module
+    found = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if not found and model.head is not None:
+        found = list(module.get_submodule(model.head).parameters())
+    return sum(parameter.numel() for parameter in found)
 
 
 def _expanded(rows: Rows, wanted: Wanted, seed: int) -> Rows:
