@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graftlm.contracts.backbone import Card
+    from graftlm.contracts.marked import Marked
     from graftlm.contracts.model import Model
 
 _STACKS = {
@@ -174,6 +175,10 @@ class Task(Plugin):
         """Return what the model is asked, as one text: for baselines and for people."""
         texts = [example.fields.get(role.name) for role in self.roles if role.kind == "text"]
         return "\n".join(str(text) for text in texts if text is not None)
+
+    def marked(self, example: Example) -> Marked | None:
+        """Return a row whose truth names places in its text with signs in their stead, for augmentations; else None."""
+        return None
 
     def fault(self, example: Example) -> str | None:
         """Return what makes a row unusable in this task's terms, or None: `data.bad_rows` then stops or leaves it out.

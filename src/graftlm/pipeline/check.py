@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from graftlm.contracts.augmentation import Scene
 from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Preparing, Task
@@ -60,6 +61,8 @@ def check(
         base = opened(lambda: _texts(dataset.train, task))
         task.suits(base.card)
         task = task.settled(dataset.train, base.tokenizer)
+        for augmentation in recipe.augmentations:
+            augmentation.check(Scene(base, marked=task.marked))
     limit = base.card.limit if base else None
     lengths = None
     if base is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from graftlm.contracts import marked as marking
 from graftlm.contracts import tagged
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.tagged import (
@@ -79,6 +80,10 @@ class Tagging(Task):
     def reads(self, example: Example) -> str:
         """Return the text, joined where tokens were given."""
         return sentence_of(example.fields.get("text")).text
+
+    def marked(self, example: Example) -> marking.Marked:
+        """Return the row with its entities as signs."""
+        return marking.mark(example, self.scheme, self.names)
 
     def fault(self, example: Example) -> str | None:
         """Return what is wrong with the tags or spans of a row."""
@@ -285,8 +290,9 @@ class Tagging(Task):
         for example, numbers in zip(examples, of_row, strict=True):
             if self.knows(example, space):
                 sentence = sentence_of(example.fields.get("text"))
-                some = [inputs[n] for n in numbers], [pieces[n] for n in numbers]
-                logits = _logits(sentence, *some, len(space.labels))
+                logits = _logits(
+                    sentence, [inputs[n] for n in numbers], [pieces[n] for n in numbers], len(space.labels)
+                )
                 seen = np.flatnonzero(~np.isnan(logits[:, 0]))
                 true = np.array([index[tag] for tag in self.truth(example)], np.int64)[seen]
                 if viterbi.allowed(true, transitions, start):

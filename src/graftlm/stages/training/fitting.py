@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from graftlm.contracts.augmentation import Augmentation
+from graftlm.contracts.augmentation import Augmentation, Scene
 from graftlm.contracts.backbone import Backbone, Base
 from graftlm.contracts.ground import Earlier, no_run
 from graftlm.contracts.loss import Loss
@@ -95,7 +95,7 @@ def fit(
         section = section.model_copy(update={"epochs": epochs, "budget": None})
     group = group or Alone(formats.device_for(section.device))
     model = assemble(base, wanted.backbone, task, space, seed=section.seed)
-    rows = _expanded(rows, wanted, section.seed)
+    rows = _expanded(rows, wanted, base, group)
     data = _encoded(rows, wanted, model, space, limit, group)
     chosen = plan(section, section.optimizer, sequences=data.units, width=base.card.width)
     setting = Setting(
@@ -242,12 +242,21 @@ def _trained(model: Model) -> int:
     return sum(parameter.numel() for parameter in found)
 
 
-def _expanded(rows: Rows, wanted: Wanted, seed: int) -> Rows:
+def _expanded(rows: Rows, wanted: Wanted, base: Base, group: Alone) -> Rows:
+    """Augment the rows; where that costs, the first of several processes fills the cache ahead of the others."""
     if not wanted.augmentations:
         return rows
     from graftlm.stages.training.expanding import expand
 
-    return expand(rows, wanted.augmentations, seed, whole=wanted.task.whole)
+    costly = any(augmentation.costly for augmentation in wanted.augmentations)
+    if costly and not group.leads:
+        group.share(None)
+    scene = Scene(base, str(group.device), wanted.task.marked)
+    found = expand(rows, wanted.augmentations, wanted.section.seed, whole=wanted.task.whole, scene=scene)
+    if costly and group.leads:
+        group.share(True)
+    log.note(f"augmentations: {len(found):,} training rows made of {len(rows):,}")
+    return found
 
 
 def _encoded(rows: Rows, wanted: Wanted, model: Model, space: Space, limit: int, group: Alone) -> Encoded:
