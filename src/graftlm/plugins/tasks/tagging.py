@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from graftlm.contracts import marked as marking
-from graftlm.contracts import tagged
+from graftlm.contracts import marked, tagged
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.tagged import (
     Sentence,
@@ -81,9 +80,9 @@ class Tagging(Task):
         """Return the text, joined where tokens were given."""
         return sentence_of(example.fields.get("text")).text
 
-    def marked(self, example: Example) -> marking.Marked:
+    def marked(self, example: Example) -> marked.Marked:
         """Return the row with its entities as signs."""
-        return marking.mark(example, self.scheme, self.names)
+        return marked.mark(example, self.scheme, self.names)
 
     def fault(self, example: Example) -> str | None:
         """Return what is wrong with the tags or spans of a row."""
@@ -290,9 +289,8 @@ class Tagging(Task):
         for example, numbers in zip(examples, of_row, strict=True):
             if self.knows(example, space):
                 sentence = sentence_of(example.fields.get("text"))
-                logits = _logits(
-                    sentence, [inputs[n] for n in numbers], [pieces[n] for n in numbers], len(space.labels)
-                )
+                some = [inputs[n] for n in numbers], [pieces[n] for n in numbers]
+                logits = _logits(sentence, *some, len(space.labels))
                 seen = np.flatnonzero(~np.isnan(logits[:, 0]))
                 true = np.array([index[tag] for tag in self.truth(example)], np.int64)[seen]
                 if viterbi.allowed(true, transitions, start):
@@ -326,16 +324,14 @@ class Tagging(Task):
         rows = []
         for number, kind in enumerate(kinds):
             right, truths, answers = (float(grades[n][:, number].sum()) for n in ("right", "truths", "answers"))
-            rows.append(
-                {
-                    "label": kind,
-                    "precision": right / answers if answers else 0.0,
-                    "recall": right / truths if truths else 0.0,
-                    "f1": tagged.f1(right, truths, answers),
-                    "support": int(truths),
-                    "predicted": int(answers),
-                }
-            )
+            rows.append({
+                "label": kind,
+                "precision": right / answers if answers else 0.0,
+                "recall": right / truths if truths else 0.0,
+                "f1": tagged.f1(right, truths, answers),
+                "support": int(truths),
+                "predicted": int(answers),
+            })  # fmt: skip
         return {"labels": kinds, "per_class": rows, "never_seen": int(grades["truths"][:, -1].sum())}
 
     def truth(self, example: Example) -> list[str]:
