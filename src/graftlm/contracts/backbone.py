@@ -49,7 +49,8 @@ class Base:
 
     `build(auto_model, **config)` returns the model of a class of Transformers ("AutoModel",
     "AutoModelForSequenceClassification", ...) with the base's weights, configuration values changed
-    as given (`num_labels`, `id2label`, ...).
+    as given (`num_labels`, `id2label`, ...). With `complete=True` every tensor must come from the checkpoint, those of
+    the head too: a UserError says which are missing.
     """
 
     tokenizer: Any

@@ -146,7 +146,7 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
     pooling, declared = _declared(folder, settings)
     card = card_of(config, name=name, limit=limit, pooling=pooling, declared=declared, **facts)
 
-    def build(auto_model: str, **changes: Any) -> nn.Module:
+    def build(auto_model: str, *, complete: bool = False, **changes: Any) -> nn.Module:
         import transformers
         from safetensors import SafetensorError
 
@@ -164,13 +164,14 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
                 ) from None
         inside = f"{model.base_model_prefix}." if hasattr(model, model.base_model_prefix) else ""
         lacking = {*told["missing_keys"], *(found[0] for found in told["mismatched_keys"])}
-        missing = sorted(key for key in lacking if key.startswith(inside) and "pooler" not in key)
+        missing = sorted(key for key in lacking if complete or (key.startswith(inside) and "pooler" not in key))
         checked: nn.Module = model
         if missing:
+            kind = type(model).__name__ if complete else f"the architecture '{config.model_type}'"
+            way = "Name one that was saved with this head." if complete else "Download or copy the model again."
             raise UserError(
-                f"The weights of '{name}' lack {len(missing)} fitting tensors of the architecture "
-                f"'{config.model_type}', such as '{missing[0]}'; they would start at random. Download or copy the "
-                "model again."
+                f"The weights of '{name}' lack {len(missing)} fitting tensors of {kind}, such as '{missing[0]}'; they "
+                f"would start at random. {way}"
             )
         return checked
 
@@ -182,12 +183,14 @@ def from_config(config: Any, tokenizer: Any, *, name: str, seed: int, limit: int
     _start_of_decoding(config, tokenizer)
     card = card_of(config, name=name, limit=limit, pretrained=False, **facts)
 
-    def build(auto_model: str, **changes: Any) -> nn.Module:
+    def build(auto_model: str, *, complete: bool = False, **changes: Any) -> nn.Module:
         import copy
 
         import torch
         import transformers
 
+        if complete:
+            raise UserError(f"'{name}' has random weights, and no head that knows anything. Name a trained checkpoint.")
         changed = copy.deepcopy(config)
         module_options = {k: changes.pop(k) for k in ("add_pooling_layer", "attn_implementation") if k in changes}
         changes.pop("dtype", None)

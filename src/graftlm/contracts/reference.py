@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer, ValidationError, WithJsonSchema
@@ -11,11 +13,12 @@ from graftlm.core.errors import UserError, listing, near
 from graftlm.core.plugin import Plugin
 
 
-def reference(kind: str) -> Any:
-    """Return the annotated type of a field that holds a plug-in of a kind."""
+def reference(kind: str, named: Callable[[str], Any] = lambda name: name) -> Any:
+    """Return the annotated type of a field that holds a plug-in of a kind; `named(text)` says what a bare name is."""
 
     def build(given: Any) -> Plugin:
         try:
+            given = named(given) if isinstance(given, str) else given
             plugin: Plugin = registry.make(kind, given)
             return plugin
         except ValidationError as fault:
@@ -34,6 +37,23 @@ def reference(kind: str) -> Any:
     ]
 
 
+def base_use(name: str | Path) -> dict[str, Any]:
+    """Return the recipe form of a base model told by one name: embedded, a folder or of the Hub, by who claims it.
+
+    Raises:
+        UserError: nobody does.
+    """
+    best: tuple[float, str, dict[str, Any]] | None = None
+    for each in registry.names("backbone"):
+        plugin: Any = registry.load("backbone", each)
+        claim = plugin.claims(str(name))
+        if claim > 0 and (best is None or claim > best[0]):
+            best = (claim, each, plugin.named(str(name)))
+    if best is None:
+        raise UserError(f"No backbone understands the base model '{name}'. See: graft list backbone")
+    return {"use": best[1], **best[2]}
+
+
 def _sentence(name: str, kind: str, item: Any, known: list[str]) -> str:
     field = ".".join(map(str, item["loc"])) or "(whole)"
     if item["type"] == "extra_forbidden":
@@ -44,6 +64,7 @@ def _sentence(name: str, kind: str, item: Any, known: list[str]) -> str:
 if TYPE_CHECKING:
     from graftlm.contracts.augmentation import Augmentation as AugmentationRef
     from graftlm.contracts.backbone import Backbone as BackboneRef
+    from graftlm.contracts.backbone import Backbone as CheckpointRef
     from graftlm.contracts.balancer import Balancer as BalancerRef
     from graftlm.contracts.baseline import Baseline as BaselineRef
     from graftlm.contracts.loss import Loss as LossRef
@@ -55,6 +76,7 @@ else:
     ReaderRef = reference("reader")
     AugmentationRef = reference("augmentation")
     BackboneRef = reference("backbone")
+    CheckpointRef = reference("backbone", base_use)  # a bare name is what --base takes
     TaskRef = reference("task")
     MethodRef = reference("method")
     LossRef = reference("loss")
@@ -67,10 +89,12 @@ __all__ = [
     "BackboneRef",
     "BalancerRef",
     "BaselineRef",
+    "CheckpointRef",
     "LossRef",
     "MethodRef",
     "OptimizerRef",
     "ReaderRef",
     "TaskRef",
+    "base_use",
     "reference",
 ]

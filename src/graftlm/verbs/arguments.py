@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graftlm import recipe as recipes
+from graftlm.contracts.reference import base_use
 from graftlm.core import registry
 from graftlm.core.errors import UserError, near
 from graftlm.recipe import Recipe
@@ -87,7 +88,7 @@ def recipe_of(
     if task is not None:
         tree["task"] = _plugin(task)
     if base is not None:
-        tree["backbone"] = base_use(base)
+        tree["backbone"] = base_use(base) if isinstance(base, str | Path) else _plugin(base)
     if method is not None:
         tree["methods"] = [_plugin(one) for one in _many(method)]
     if loss is not None:
@@ -132,21 +133,6 @@ def _many(value: Any) -> list[Any]:
 
 def _plugin(value: Any) -> Any:
     return value if isinstance(value, str | Mapping) else value.as_use()
-
-
-def base_use(value: Any) -> Any:
-    """Return the recipe form of `--base`: an embedded name, a folder or a Hub name, by who claims it."""
-    if not isinstance(value, str | Path):
-        return _plugin(value)
-    best: tuple[float, str, dict[str, Any]] | None = None
-    for name in registry.names("backbone"):
-        plugin: Any = registry.load("backbone", name)
-        claim = plugin.claims(str(value))
-        if claim > 0 and (best is None or claim > best[0]):
-            best = (claim, name, plugin.named(str(value)))
-    if best is None:
-        raise UserError(f"No backbone understands the base model '{value}'. See: graft list backbone")
-    return {"use": best[1], **best[2]}
 
 
 def _pairs(texts: Iterable[str]) -> dict[str, str | list[str]]:

@@ -12,12 +12,12 @@ from typing import Any
 
 from graftlm import pipeline
 from graftlm import recipe as recipes
+from graftlm.contracts.reference import base_use
 from graftlm.core import files, log, processes
 from graftlm.core.errors import GateMissed, RecipeError, listing, near
 from graftlm.pipeline import Watcher
 from graftlm.recipe import Recipe
 from graftlm.report import chain as page
-from graftlm.verbs.arguments import base_use
 
 KEYS = ("out", "all", "remember", "runs")
 NONE = "none"

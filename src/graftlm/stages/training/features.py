@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Inputs, Space
 from graftlm.core import cache, environment, hashing, log
-from graftlm.nn import linear, tokens
+from graftlm.nn import linear, marks, tokens
 from graftlm.nn import precision as formats
 from graftlm.nn.packed import Packed
 from graftlm.nn.resampling import stratified_part
@@ -83,11 +82,7 @@ class Features:
 
     def mark(self) -> str:
         """Return a hash of the weights behind the features."""
-        digest = hashlib.sha256()
-        for name, tensor in (self.module.state_dict() if self.module is not None else {}).items():
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return marks.of_weights(self.module if self.module is not None else torch.nn.Module())
 
     def _solve(self, rows: Rows) -> Linear | None:
         if self.module is None or self.head is None:
