@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from graftlm.contracts.backbone import Base, Card
 from graftlm.contracts.quiet import quiet
-from graftlm.core.errors import UserError
+from graftlm.core.errors import MissingPackage, UserError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -142,6 +142,11 @@ def from_folder(folder: Path, *, name: str, limit: int | None = None, **facts: A
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
     except (OSError, ValueError, KeyError) as fault:
         raise UserError(f"The model '{name}' cannot be opened: {' '.join(str(fault).split())[:300]}") from None
+    except ImportError as fault:
+        raise MissingPackage(
+            f"The tokenizer of '{name}' needs a package that is not installed (mostly sentencepiece, as Marian's do). "
+            f"Install it with: pip install 'graftlm[translation]' ({' '.join(str(fault).split())[:200]})"
+        ) from None
     _start_of_decoding(config, tokenizer)
     pooling, declared = _declared(folder, settings)
     card = card_of(config, name=name, limit=limit, pooling=pooling, declared=declared, **facts)

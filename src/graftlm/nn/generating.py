@@ -12,13 +12,18 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How answers are looked for: `beams` 1 is greedy; lengths are of new tokens, the ending among them."""
+    """How answers are looked for: `beams` 1 is greedy; lengths are of new tokens, the ending among them.
+
+    With a `temperature` above 0 tokens are drawn instead, by a generator of the seed's own.
+    """
 
     beams: int
     longest: int
     shortest: int = 0
     length_penalty: float = 1.0
     no_repeat: int = 0
+    temperature: float = 0.0
+    seed: int = 0
 
 
 def to_the_right(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,18 +45,22 @@ def search(module: nn.Module, ids: Tensor, mask: Tensor, how: Search) -> list[np
     places = getattr(model.config, "max_position_embeddings", None)
     taken = 1 if model.config.is_encoder_decoder else ids.shape[1]
     most = how.longest if places is None else max(1, min(how.longest, places - taken))
-    out = model.generate(
-        input_ids=ids,
-        attention_mask=mask,
-        do_sample=False,
-        num_beams=how.beams,
-        max_new_tokens=most,
-        min_new_tokens=min(how.shortest, most) or None,
-        length_penalty=how.length_penalty if how.beams > 1 else None,
-        early_stopping=how.beams > 1,
-        no_repeat_ngram_size=how.no_repeat,
-        use_cache=True,
-    )
+    drawn = {"do_sample": True, "temperature": how.temperature, "top_k": 0, "top_p": 1.0}
+    with torch.random.fork_rng(devices=[], enabled=how.temperature > 0):
+        if how.temperature > 0:
+            torch.manual_seed(how.seed)
+        out = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            num_beams=how.beams,
+            max_new_tokens=most,
+            min_new_tokens=min(how.shortest, most) or None,
+            length_penalty=how.length_penalty if how.beams > 1 else None,
+            early_stopping=how.beams > 1,
+            no_repeat_ngram_size=how.no_repeat,
+            use_cache=True,
+            **(drawn if how.temperature > 0 else {"do_sample": False}),
+        )
     new = out[:, 1:] if model.config.is_encoder_decoder else out[:, ids.shape[1] :]
     found = []
     for row in new:

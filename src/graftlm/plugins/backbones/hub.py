@@ -15,7 +15,7 @@ from graftlm.contracts.pretrained import from_folder
 from graftlm.core import registry
 from graftlm.core.errors import UserError, near
 
-PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*", "README.md"]
+PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "1_Pooling/*", "README.md"]
 SECONDS = 4.0
 
 
