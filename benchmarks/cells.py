@@ -1,8 +1,8 @@
 """Results that are measured cell by cell: each is kept at once, several processes may fill one file, intervals.
 
-A row of such a table is written as PART+PART, each part a method, a loss or `train` with its fields: `lora:rank=4`,
-`full:head=random+r_drop`, `full+train:optimizer.rate=1e-4`. Without a method it is `full`. `A/B` fits A, then B from
-A's bundle on the same rows.
+A row of such a table is written as PART+PART, each part a method, a loss or a section of the recipe with its fields:
+`lora:rank=4`, `full:head=random+r_drop`, `full+train:optimizer.rate=1e-4`. Without a method it is `full`. `A/B` fits A,
+then B from A's bundle on the same rows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from typing import Any
 Cell = dict[str, Any]
 Results = dict[str, Any]
 
+SECTIONS = ("train", "remember")
 QUANTILES = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
@@ -55,8 +57,8 @@ def _step(text: str) -> dict[str, Any]:
     for part in text.split("+"):
         name, *pairs = part.split(":")
         fields = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
-        if name == "train":
-            settings |= {f"train.{key}": value for key, value in fields.items()}
+        if name in SECTIONS:
+            settings |= {f"{name}.{key}": value for key, value in fields.items()}
         elif name in known:
             methods.append({"use": name, **fields})
         elif name in terms:
@@ -83,7 +85,7 @@ class Cells:
     @contextlib.contextmanager
     def changing(self) -> Iterator[Results]:
         """Give the results as they are now, and write what became of them; others wait."""
-        with _lock(str(self.path.resolve()), wait=True):
+        with lock(str(self.path.resolve()), wait=True):
             results = self.read()
             yield results
             part = self.path.with_suffix(f".part{os.getpid()}")
@@ -93,12 +95,13 @@ class Cells:
     @contextlib.contextmanager
     def claimed(self, key: str) -> Iterator[bool]:
         """Tell whether no other process measures this cell now; the claim ends with the process at latest."""
-        with _lock(f"{self.path.resolve()}|{key}", wait=False) as mine:
+        with lock(f"{self.path.resolve()}|{key}", wait=False) as mine:
             yield mine
 
 
 @contextlib.contextmanager
-def _lock(name: str, *, wait: bool) -> Iterator[bool]:
+def lock(name: str, *, wait: bool) -> Iterator[bool]:
+    """Hold what a name stands for alone, in all processes of this machine; tell whether it is held."""
     mark = hashlib.sha256(name.encode()).hexdigest()[:16]
     with Path(tempfile.gettempdir(), f"graftlm-bench-{mark}.lock").open("w") as handle:
         try:
@@ -117,6 +120,13 @@ def text(results: Results) -> str:
     inner = "{\n" + ",\n".join(lines) + "\n  }" if lines else "{}"
     whole = json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True)
     return whole.replace('"CELLS"', inner, 1) + "\n"
+
+
+def reason(fault: BaseException, *, last: bool = False) -> str:
+    """Return what a fault says in one line, its last one where asked, without the folders of this machine."""
+    lines = str(fault).strip().splitlines() or [type(fault).__name__]
+    told = " ".join(" ".join(lines[-1:] if last else lines).split())
+    return re.sub(r"(/[\w.+=-]+)+/([\w.+=-]+)", r"\2", told)
 
 
 def mean(values: Sequence[float | None]) -> float | None:

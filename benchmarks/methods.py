@@ -64,7 +64,7 @@ def fit(row: str, seed: int, model: str, train: str, test: str, valid: str | Non
                     )
                 )  # fmt: skip
             except UserError as fault:
-                return {"refused": str(fault)}
+                return {"refused": cells.reason(fault)}
             base = str(place / "bundle")
     first, end = found[0], found[-1]
     return {
@@ -102,7 +102,7 @@ def measure(given: argparse.Namespace, kept: cells.Cells, wanted: Sequence[str],
                         train=files["train"], test=files["test"], valid=files.get("valid"),
                     )  # fmt: skip
                 except harness.SideFailed as fault:
-                    cell = {"failed": str(fault).strip().splitlines()[-1]}
+                    cell = {"failed": cells.reason(fault, last=True)}
                 facts = {name: began[name] for name in ("commit", "date", "load", "threads")}
                 cell |= {"cut": cut, "row": row, "seed": seed, "trial": trial(given), "machine": facts}
                 with kept.changing() as results:
@@ -130,7 +130,7 @@ def said(cell: Mapping[str, Any]) -> str:
     """Return one line about a cell."""
     fault = cell.get("failed") or cell.get("refused")
     if fault:
-        return f"not possible: {' '.join(fault.split())}"
+        return f"not possible: {fault}"
     return (
         f"validation {cells.points(cell['valid'])} %, test {cells.points(cell['test'])} %, "
         f"{cell['process_seconds']:.0f} s"
@@ -284,7 +284,7 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
         name = f"`{one['row']}`" + (" (trial)" if one["trial"] else "")
         if not one["test"]:
             if one["fault"]:
-                fault = " ".join(one["fault"].split()).replace("|", "/")
+                fault = one["fault"].replace("|", "/")
                 told.append(f"| {name} | 0 | {fault} |" + " |" * (len(heads) - 3))
             continue
         trains = one["parameters"]

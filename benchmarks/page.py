@@ -207,6 +207,7 @@ BLOCKS: dict[str, Callable[[Result], str]] = {
     "head_start": head_start,
     "tasks": lambda summary: str(summary["table"]),
     "methods": lambda summary: str(summary["table"]),
+    "forgetting": lambda summary: str(summary["table"]),
     "faults": faults,
 }
 

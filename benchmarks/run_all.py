@@ -23,6 +23,7 @@ QUICK = {
     "head_start": ["--seeds", "0", "--epochs", "1", "--few-epochs", "10"],
     "tasks": ["--sets", "mrpc", "sick"],
     "methods": ["--methods", "probe", "full:head=random", "full", "lora", "--seeds", "0"],
+    "forgetting": ["--methods", "full", "replay", "wise_ft", "--seeds", "0", "--rows", "3000"],
 }
 
 

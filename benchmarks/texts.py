@@ -113,3 +113,15 @@ def drawn(path: str, share: float | int, seed: int, place: Path) -> dict[str, st
     for rows in parts.values():
         rng.shuffle(rows)
     return {split: write(place / f"{split}_{share}_{seed}.csv", rows) for split, rows in parts.items()}
+
+
+def part_of(path: str, rows: int, seed: int, place: Path) -> str:
+    """Write about so many rows, of each class its share and at least one, drawn with a seed; return the file."""
+    by_label: dict[str, list[Row]] = defaultdict(list)
+    for row in read(path):
+        by_label[row[1]].append(row)
+    share = min(1.0, rows / sum(map(len, by_label.values())))
+    rng = random.Random(seed)
+    found = [row for _, of in sorted(by_label.items()) for row in rng.sample(of, max(1, round(share * len(of))))]
+    rng.shuffle(found)
+    return write(place / f"part_{rows}_{seed}.csv", found)
