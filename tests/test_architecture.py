@@ -24,7 +24,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LONGEST_FILE = 400
 ROOT_NAMES = 24
-COMMAND_LINE_OPTIONS = 70  # --out of compare, --memory of check
+COMMAND_LINE_OPTIONS = 74  # --task of predict and evaluate, --task and --out of export
 TYPE_IGNORES = 28
 SECONDS_TO_START = 0.5
 HEAVY = ("torch", "transformers", "sklearn", "datasets", "pandas", "accelerate", "scipy", "pyarrow", "numpy")

@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from tests.test_pipeline import rows
 
 from graftlm.core.errors import Interrupted, RecipeError, UserError
+from graftlm.verbs.evaluating import evaluate
+from graftlm.verbs.exporting import export
 from graftlm.verbs.fitting import fit
 from graftlm.verbs.predicting import predict
 
@@ -62,22 +64,61 @@ def run(recipe):
 def test_each_task_has_a_run_of_its_own_and_they_share_a_backbone(run):
     assert set(run.metrics["tasks"]) == {"topic", "long"}
     assert run.metrics["tasks"]["topic"]["primary"]["value"] > 0.5
-    states = {}
     for name in ("topic", "long"):
         folder = run.folder / "tasks" / name
         assert (folder / "report.html").is_file()
         assert json.loads((folder / "metrics.json").read_text())["task"] == run.metrics["tasks"][name]["task"]
-        states[name] = load_file(folder / "bundle" / "model.safetensors")
-    pooled, native = states["topic"], {k.removeprefix("bert."): v for k, v in states["long"].items()}
-    shared = set(pooled) & set(native)
-    assert len(shared) > 20
-    assert all(torch.equal(pooled[key], native[key]) for key in shared)
+        assert not (folder / "bundle").exists()
+    heads = {path.stem: load_file(path) for path in (run.folder / "bundle" / "heads").iterdir()}
+    assert {name: set(one) for name, one in heads.items()} == {
+        "topic": {"head.weight", "head.bias"}, "long": {"classifier.weight", "classifier.bias"},
+    }  # fmt: skip
+    told = json.loads((run.folder / "bundle" / "graft.json").read_text())["tasks"]
+    assert told["topic"]["metrics"]["primary"]["value"] == run.metrics["tasks"]["topic"]["primary"]["value"]
 
 
-def test_a_bundle_answers_alone(run, tmp_path):
-    answers = list(predict(run.folder / "tasks" / "topic", write(tmp_path / "x.jsonl", rows(5, 9))))
+def test_a_task_answers_by_its_name_and_by_its_folder(run, tmp_path):
+    path = write(tmp_path / "x.jsonl", rows(5, 9))
+    answers = list(predict(run.folder, path, task="topic"))
     assert len(answers) == 5
     assert {"label", "probability"} <= set(answers[0])
+    assert list(predict(run.folder / "tasks" / "topic", path)) == answers
+    with pytest.raises(UserError, match=r"holds 2 tasks: 'topic', 'long'. Name one with --task"):
+        next(predict(run.folder, path))
+    with pytest.raises(UserError, match=r"no task 'topik'. Did you mean 'topic'"):
+        next(predict(run.folder, path, task="topik"))
+
+
+def test_the_bundle_answers_as_the_run_did(run, recipe):
+    for name, data in recipe("x")["tasks"].items():
+        found = evaluate(run.folder, data["data"]["test"], task=name)
+        primary = run.metrics["tasks"][name]["primary"]
+        assert found.scores.headline.value == primary["value"]
+
+
+@pytest.mark.parametrize("name", ["topic", "long"])
+def test_an_exported_task_is_a_plain_bundle_with_the_same_answers(run, recipe, name, tmp_path):
+    test = recipe("x")["tasks"][name]["data"]["test"]
+    folder = export(run.folder, tmp_path / "plain", task=name)
+    assert list(predict(folder, test)) == list(predict(run.folder, test, task=name))
+    with pytest.raises(UserError, match="not empty"):
+        export(run.folder, folder, task=name)
+    with pytest.raises(UserError, match="plain already"):
+        export(folder, tmp_path / "again")
+
+
+def test_an_exported_task_opens_without_this_package(run, tmp_path):
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    from graftlm.bundle import load, open_bundle
+
+    folder = export(run.folder, tmp_path / "long", task="long")
+    inputs = AutoTokenizer.from_pretrained(folder)("how much is it", return_tensors="pt")
+    plain = AutoModelForTokenClassification.from_pretrained(folder).eval()
+    ours = load(open_bundle(run.folder, "long"), precision="fp32")
+    with torch.no_grad():
+        assert torch.equal(plain(**inputs).logits, ours.module(**inputs).logits)
+    assert set(plain.config.id2label.values()) == set(open_bundle(folder).space().labels)
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(recipe, run, monkeypatch):
@@ -108,8 +149,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(recipe, run, monkeypatch):
     monkeypatch.setattr(fitting, "listening", carried)
     again = fit(recipe("stopped"), resume=True)
     for name in ("topic", "long"):
-        one, other = (load_file(r.folder / "tasks" / name / "bundle" / "model.safetensors") for r in (run, again))
-        assert all(torch.equal(one[key], other[key]) for key in one)
+        for file in ("model.safetensors", f"heads/{name}.safetensors"):
+            one, other = (load_file(r.folder / "bundle" / file) for r in (run, again))
+            assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 @pytest.mark.parametrize("balancer", BALANCERS)
@@ -154,6 +196,44 @@ def test_methods_work_on_the_shared_backbone(recipe, method):
 def test_what_does_not_go_together_is_refused(recipe, more, said, place):
     with pytest.raises((RecipeError, UserError), match=said):
         fit(recipe(f"refused_{said}", **more))
+
+
+def test_tasks_may_be_called_as_methods_of_modules_are(recipe):
+    tree = recipe("names", balancer="uncertainty")
+    tree["tasks"] = {"type": tree["tasks"]["topic"], "items": tree["tasks"]["long"]}
+    assert set(fit(tree).metrics["tasks"]) == {"type", "items"}
+
+
+@pytest.mark.parametrize("name", ["a/b", "a.b", "", "a:b"])
+def test_a_name_that_no_file_can_have_is_refused(recipe, name):
+    tree = recipe("bad_name")
+    tree["tasks"][name] = tree["tasks"].pop("topic")
+    with pytest.raises(RecipeError, match="cannot be the name of a task"):
+        fit(tree)
+
+
+def test_an_output_layer_that_is_the_embedding_table_is_the_shared_one(recipe, place, tmp_path):
+    said = [{"prompt": row["text"], "response": row["label"]} for row in rows(50, 5)]
+    path = write(place / "said.jsonl", said)
+    tree = recipe("tied", backbone={"use": "scratch", "architecture": "gpt2", "width": 32, "layers": 2})
+    tree["train"]["epochs"] = 1
+    tree["tasks"] = {
+        "topic": tree["tasks"]["topic"],
+        "talk": {"use": "generation", "data": {"train": path, "test": path}},
+    }
+    run = fit(tree)
+    assert {path.stem for path in (run.folder / "bundle" / "heads").iterdir()} == {"topic"}
+    plain = export(run.folder, tmp_path / "talk", task="talk")
+    test = write(tmp_path / "few.jsonl", said[:6])
+    assert list(predict(plain, test)) == list(predict(run.folder, test, task="talk"))
+
+
+def test_models_without_a_part_to_share_are_refused(recipe, place):
+    path = write(place / "pairs.jsonl", [{"source": row["text"], "target": row["label"]} for row in rows(50, 5)])
+    tree = recipe("whole", backbone={"use": "scratch", "architecture": "t5", "width": 32, "layers": 1})
+    tree["tasks"] = {name: {"use": "seq2seq", "data": {"train": path, "test": path}} for name in ("a", "b")}
+    with pytest.raises(RecipeError, match=r"tasks.b cannot share a backbone"):
+        fit(tree)
 
 
 def test_one_task_has_nothing_to_balance(recipe):

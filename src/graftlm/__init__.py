@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from graftlm.verbs.demonstrating import demo
     from graftlm.verbs.describing import describe
     from graftlm.verbs.evaluating import evaluate
+    from graftlm.verbs.exporting import export
     from graftlm.verbs.fitting import fit
     from graftlm.verbs.listing import list_plugins
     from graftlm.verbs.predicting import predict
@@ -54,6 +55,7 @@ _HOMES = {
     "verbs.demonstrating": ("demo",),
     "verbs.describing": ("describe",),
     "verbs.evaluating": ("evaluate",),
+    "verbs.exporting": ("export",),
     "verbs.fitting": ("fit",),
     "verbs.listing": ("list_plugins",),
     "verbs.predicting": ("predict",),
@@ -79,6 +81,7 @@ __all__ = [
     "demo",
     "describe",
     "evaluate",
+    "export",
     "fit",
     "list_plugins",
     "new",

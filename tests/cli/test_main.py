@@ -41,7 +41,8 @@ def raiser(fault):
 
 def test_the_verbs_are_the_files(capsys):
     assert set(cli.verbs()) == {
-        "cache", "check", "compare", "demo", "describe", "evaluate", "fit", "list", "new", "predict", "run", "schema",
+        "cache", "check", "compare", "demo", "describe", "evaluate", "export", "fit", "list", "new", "predict", "run",
+        "schema",
     }  # fmt: skip
     assert cli.main(["--help"]) == 0
     shown = capsys.readouterr().out

@@ -29,6 +29,42 @@ def text(facts: Mapping[str, Any], limits: Sequence[str] = (), *, says: str = ""
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
+def shared_text(facts: Mapping[str, Any], says: Mapping[str, str]) -> str:
+    """Return README.md of a bundle of several tasks; `says` is what each task calls so."""
+    names = list(facts["tasks"])
+    parts = [
+        _front({**facts, "auto_model": "AutoModel"}),
+        f"# {', '.join(names)}\n\nOne backbone, and a head for each of {len(names)} tasks in `heads/`.",
+        *(_one_of_several(name, facts["tasks"][name], facts, says[name]) for name in names),
+        _base(facts),
+        "## How to use it\n\nWith GraftLM:\n\n```\n"
+        + "\n".join(f"graft predict . texts.csv --task '{name}'" for name in names)
+        + f"\ngraft export . --task '{names[0]}' --out FOLDER\n```\n\n`graft export` writes a plain checkpoint of one "
+        "task, which opens without GraftLM. The backbone alone is a plain Transformers model:\n\n```python\n"
+        "from transformers import AutoModel, AutoTokenizer\n\ntokenizer = AutoTokenizer.from_pretrained('.')\n"
+        "states = AutoModel.from_pretrained('.')(**tokenizer('a text', return_tensors='pt')).last_hidden_state\n```",
+        _limits([f"{name}: {line}" for name in names for line in facts["tasks"][name]["limits"]]),
+    ]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _one_of_several(name: str, entry: Mapping[str, Any], facts: Mapping[str, Any], says: str) -> str:
+    own = {**facts, **{key: entry[key] for key in ("style", "module")}}
+    labels = entry["space"]["labels"]
+    parts = [
+        f"## {name}\n\nThe task **{entry['use']}** on {' and '.join(entry['roles']) or 'text'}: "
+        f"{_what(labels, own, says)}. It reads at most {entry['max_length']} tokens; what is longer is cut off.",
+        _labels(labels),
+        _figures(entry["metrics"]),
+        _data(entry["data"]),
+    ]
+    return "\n\n".join(
+        ("#" + part if part.startswith("## ") else part) if number else part
+        for number, part in enumerate(parts)
+        if part
+    )
+
+
 _TAGS = {
     "SequenceClassification": "text-classification",
     "TokenClassification": "token-classification",

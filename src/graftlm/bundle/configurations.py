@@ -83,7 +83,7 @@ def check_config(path: Path, tree: Any, style: str, labels: list[str]) -> None:
         refuse(path, "'architectures' as a list", repr(architectures)[:80])
     for name in architectures:
         _check_word(path, "architectures", name)
-    if style == "pooled":
+    if style != "native":
         if "id2label" in tree or "label2id" in tree:
             refuse(path, "no labels: the plain classifier class would open it with a random head", "'id2label'")
         return

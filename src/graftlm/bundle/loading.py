@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from graftlm.bundle import shared
 from graftlm.bundle.opening import Bundle
 from graftlm.bundle.strict import refuse
 from graftlm.bundle.tensors import check_tensors
@@ -42,8 +43,11 @@ def load(bundle: Bundle, *, precision: Precision = "auto", device: str = "auto")
     if not re.fullmatch(r"AutoModel(For[A-Za-z0-9]+)?", auto_model):
         refuse(bundle.folder / "graft.json", "auto_model as a class of Transformers", repr(auto_model)[:80])
     with quiet():
-        module = _pooled(bundle) if bundle.style == "pooled" else _plain(bundle, auto_model)
         tokenizer = _tokenizer(bundle)
+        if bundle.shared:
+            module = shared.rebuilt(bundle, _encoder(bundle, bundle.folder), tokenizer)
+        else:
+            module = _pooled(bundle) if bundle.style == "pooled" else _plain(bundle, auto_model)
     bundle.task().with_logits(module)
     names = value["module"]
     base, head = str(names.get("base", "")), names.get("head")
@@ -56,7 +60,10 @@ def load(bundle: Bundle, *, precision: Precision = "auto", device: str = "auto")
     dtype, _ = formats.choose(precision, place)
     if dtype != torch.float32 or place.type != "cpu":
         module = formats.converted(module, dtype, head, place)
-    return Model(module.eval(), tokenizer, card, bundle.style, base, head, auto_model)  # type: ignore[arg-type]
+    model = Model(module.eval(), tokenizer, card, bundle.style, base, head, auto_model)  # type: ignore[arg-type]
+    if bundle.shared and bundle.style == "native":
+        bundle.task().furnish(model)
+    return model
 
 
 def _card(bundle: Bundle) -> Card:
@@ -119,29 +126,34 @@ def _plain(bundle: Bundle, auto_model: str, **extra: Any) -> nn.Module:
     return module  # type: ignore[no-any-return]
 
 
-def _pooled(bundle: Bundle) -> nn.Module:
-    from safetensors.torch import load_file
+def _encoder(bundle: Bundle, folder: Path) -> nn.Module:
+    """Read the encoder of a bundle, with its own pooler only where it was stored."""
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
-    from graftlm.nn.pooled import PooledModel
-
-    config = AutoConfig.from_pretrained(bundle.folder, local_files_only=True, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     takes = MODEL_MAPPING[type(config)] if type(config) in MODEL_MAPPING else None
     cls = takes[0] if isinstance(takes, tuple) else takes
     stored = any(
         tensor.startswith("pooler.")
         for name in bundle.manifest["files"]
-        if name.endswith(".safetensors")
+        if name.endswith(".safetensors") and "/" not in name
         for tensor in check_tensors(bundle.folder / name)
     )
     bare = not stored and cls is not None and "add_pooling_layer" in inspect.signature(cls.__init__).parameters
-    encoder = _plain(bundle, "AutoModel", **({"add_pooling_layer": False} if bare else {}))
+    return _plain(bundle, "AutoModel", **({"add_pooling_layer": False} if bare else {}))
+
+
+def _pooled(bundle: Bundle) -> nn.Module:
+    from safetensors.torch import load_file
+
+    from graftlm.nn.pooled import PooledModel
+
     if bundle.embeds:
-        return PooledModel(encoder, str(bundle.pooling), None, 0)
+        return PooledModel(_encoder(bundle, bundle.folder), str(bundle.pooling), None, 0)
     tensors = load_file(bundle.folder / "2_Dense/model.safetensors")
     size, width = tensors["linear.weight"].shape
-    module = PooledModel(encoder, str(bundle.pooling), size, width)
+    module = PooledModel(_encoder(bundle, bundle.folder), str(bundle.pooling), size, width)
     head = module.get_submodule("head")
     head.load_state_dict({name.removeprefix("linear."): tensor for name, tensor in tensors.items()})
     return module

@@ -17,6 +17,10 @@ from graftlm.core import hashing
 
 NAME = "graft.json"
 FORMAT = 1
+SHARED = "shared"
+"""Style of a bundle of several tasks: one backbone, and what each task has of its own in `heads/`."""
+TASK = r"\w[\w -]{0,63}"
+"""Names of tasks of a shared bundle: files are called by them."""
 LARGEST = 16 * 1024 * 1024
 """Bytes of `graft.json`: enough for tens of thousands of labels."""
 
@@ -61,20 +65,13 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _shape(path: Path, value: Mapping[str, Any]) -> None:
-    kinds = {
-        "tasks": dict, "style": str, "auto_model": str, "max_length": int, "module": dict, "base": dict, "files": dict,
-    }  # fmt: skip
-    for key, kind in kinds.items():
-        if not isinstance(value.get(key), kind) or isinstance(value[key], bool):
-            refuse(path, f"'{key}' as {kind.__name__}", repr(value.get(key))[:80])
-    if value["style"] not in ("native", "pooled"):
-        refuse(path, "the style 'native' or 'pooled'", repr(value["style"])[:80])
-    if value["style"] == "pooled" and value.get("pooling") not in ("mean", "cls", "max"):
-        refuse(path, "the pooling 'mean', 'cls' or 'max'", repr(value.get("pooling"))[:80])
-    if not 0 < value["max_length"] <= 10_000_000:
-        refuse(path, "max_length from 1 to 10000000", str(value["max_length"])[:80])
-    if len(value["tasks"]) != 1:
-        refuse(path, "one task", f"{len(value['tasks'])}")
+    _typed(path, value, {"tasks": dict, "style": str, "base": dict, "files": dict})
+    if value["style"] == SHARED:
+        _several(path, value["tasks"])
+    else:
+        _form(path, value)
+        if len(value["tasks"]) != 1:
+            refuse(path, "one task", f"{len(value['tasks'])}")
     for name, task in value["tasks"].items():
         fits = isinstance(task, dict) and isinstance(task.get("use"), str) and isinstance(task.get("fields"), dict)
         if not fits or not isinstance(task.get("space"), dict) or not isinstance(task.get("roles"), list):
@@ -95,6 +92,41 @@ def _shape(path: Path, value: Mapping[str, Any]) -> None:
             refuse(path, "file names inside the bundle", repr(name)[:120])
         if not isinstance(entry, dict) or type(entry.get("size")) is not int or not _digest(entry.get("sha256")):
             refuse(path, f"size and sha256 of {name}", repr(entry)[:80])
+
+
+def _typed(path: Path, value: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    for key, kind in kinds.items():
+        if not isinstance(value.get(key), kind) or isinstance(value[key], bool):
+            refuse(path, f"'{key}' as {kind.__name__}", repr(value.get(key))[:80])
+
+
+def _form(path: Path, value: Mapping[str, Any]) -> None:
+    """Check what says how one model is put together."""
+    _typed(path, value, {"style": str, "auto_model": str, "max_length": int, "module": dict})
+    if value["style"] not in ("native", "pooled"):
+        refuse(path, "the style 'native' or 'pooled'", repr(value["style"])[:80])
+    if value["style"] == "pooled" and value.get("pooling") not in ("mean", "cls", "max"):
+        refuse(path, "the pooling 'mean', 'cls' or 'max'", repr(value.get("pooling"))[:80])
+    if not 0 < value["max_length"] <= 10_000_000:
+        refuse(path, "max_length from 1 to 10000000", str(value["max_length"])[:80])
+
+
+def _several(path: Path, tasks: Mapping[str, Any]) -> None:
+    """Check how the model of each of several tasks is put together, and that a file can have its name."""
+    if not tasks:
+        refuse(path, "at least one task", "none")
+    for name, task in tasks.items():
+        if not isinstance(task, dict):
+            refuse(path, f"a description of the task {name!r}", repr(task)[:80])
+        if not re.fullmatch(TASK, name):
+            refuse(path, "names of tasks from letters, digits, blanks, - and _", repr(name)[:80])
+        _form(path, task)
+        _typed(path, task, {"metrics": dict, "data": dict, "limits": list})
+        if not isinstance(task.get("own"), bool):
+            refuse(path, f"'own' of {name!r} as true or false", repr(task.get("own"))[:80])
+        own = task["module"].get("base"), task["module"].get("head")
+        if not isinstance(own[0], str) or not own[0] or not isinstance(own[1], str | None):
+            refuse(path, f"the names of the parts of the model of {name!r}", repr(task["module"])[:80])
 
 
 def _digest(value: Any) -> bool:

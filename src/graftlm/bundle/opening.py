@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from graftlm.bundle import manifest, safety
+from graftlm.bundle import manifest, safety, shared
 from graftlm.bundle.strict import refuse
 from graftlm.contracts.values import Space
 from graftlm.core import registry
@@ -33,6 +33,11 @@ class Bundle:
     def style(self) -> str:
         """Return "native" or "pooled"."""
         return str(self.manifest["style"])
+
+    @property
+    def shared(self) -> bool:
+        """Tell whether the backbone is that of several tasks, whose heads lie beside it."""
+        return bool(self.manifest.get("shared"))
 
     @property
     def embeds(self) -> bool:
@@ -89,7 +94,7 @@ def find(run: Path | str) -> Path:
     if not folder.is_dir():
         came = "a file" if folder.exists() else "nothing of that name"
         refuse(folder, "the folder of a run or a bundle", came, "`graft fit DATA --out FOLDER` makes one.")
-    for place in (folder, folder / "bundle"):
+    for place in (folder, folder / "bundle", *shared.above(folder)):
         if (place / manifest.NAME).is_file():
             return place
     has_bundle = (folder / "bundle").is_dir()
@@ -98,18 +103,23 @@ def find(run: Path | str) -> Path:
     raise BundleError(f"{folder}: expected {manifest.NAME} in it or in {folder / 'bundle'}; {reason}. {advice}")
 
 
-def open_bundle(run: Path | str) -> Bundle:
+def open_bundle(run: Path | str, task: str | None = None) -> Bundle:
     """Open the bundle of a run folder, or a bundle, after verifying all of it; imports neither torch nor transformers.
+
+    `task` chooses among the tasks of a shared bundle; the folder `tasks/NAME` of a run names its own.
 
     Raises:
         BundleError: it is damaged, incomplete, too new, or holds what could run code; the message names the file.
+        UserError: it holds several tasks and none is named, or another than the one named.
     """
     folder = find(run)
+    if task is None and folder in shared.above(Path(run)):
+        task = Path(run).absolute().name
     try:
         value = verified(folder)
     except OSError as fault:
         refuse(fault.filename or folder, "a file that can be read", str(fault.strerror or fault))
-    return Bundle(folder, value)
+    return Bundle(folder, shared.chosen(run, value, task))
 
 
 def verified(folder: Path) -> dict[str, Any]:
@@ -120,9 +130,14 @@ def verified(folder: Path) -> dict[str, Any]:
         refuse(path, "the manifest, which is written last", "none: the bundle is incomplete")
     value = manifest.read(path)
     entries = value["files"]
-    parts = safety.parts_of(value["style"], manifest.embeds(value))
+    several = value["style"] == manifest.SHARED
+    parts = shared.heads_of(value) if several else safety.parts_of(value["style"], manifest.embeds(value))
     safety.check_names(folder, value["style"], parts, entries, present)
     safety.check_content(folder, entries)
+    if several:
+        safety.check_parts(folder, value["style"], None, "", [], entries)
+        shared.check_heads(folder, value)
+        return value
     task = next(iter(value["tasks"].values()))
     if manifest.embeds(value) and task["space"]["labels"]:
         refuse(path, "no labels where the answers are vectors of texts", repr(task["space"]["labels"])[:80])

@@ -70,34 +70,51 @@ def write(
             _tokenizer(inside, model.tokenizer, max_length, task.writes_with == model.card.stack == "decoder")
         facts: dict[str, Any] = {
             "format_version": manifest.FORMAT,
-            "tasks": {
-                task.name(): {
-                    "use": task.name(),
-                    "fields": task.model_dump(mode="json"),
-                    "roles": list(roles),
-                    "space": space.as_json(),
-                }
-            },
-            "style": model.style,
-            "pooling": _module_of(model).pooling if model.style == "pooled" else None,
-            "max_length": max_length,
-            "auto_model": model.auto_model,
-            "module": {"base": model.base, "head": model.head},
-            "base": without_paths(asdict(model.card)),
-            "licence": model.card.licence,
-            "recipe": without_paths(recipe or {}),
-            "lineage": without_paths(lineage or {}),
+            "tasks": {task.name(): asked(task, space, roles)},
+            **form(model, max_length),
+            **came_from(model, recipe, lineage),
             "metrics": without_paths(metrics or {}),
             "data": without_paths(data or {}),
-            "versions": versions(),
         }
-        said = card.text(facts, [*limits, *task.remarks(space)], says=task.says, plainly=task.plainly)
-        (inside / "README.md").write_text(said, encoding="utf-8")
-        written = sorted(path for path in inside.rglob("*") if path.is_file() and path.suffix != ".md")
-        facts["files"] = {path.relative_to(inside).as_posix(): manifest.entry(path) for path in written}
-        (inside / manifest.NAME).write_bytes(manifest.sealed(facts))
-        verified(inside)
+        finish(inside, facts, card.text(facts, [*limits, *task.remarks(space)], says=task.says, plainly=task.plainly))
     return folder
+
+
+def asked(task: Task, space: Space, roles: Sequence[str]) -> dict[str, Any]:
+    """Return what the manifest says of a task."""
+    fields = task.model_dump(mode="json")
+    return {"use": task.name(), "fields": fields, "roles": list(roles), "space": space.as_json()}
+
+
+def form(model: Model, max_length: int) -> dict[str, Any]:
+    """Return what the manifest says of how a model is put together."""
+    return {
+        "style": model.style,
+        "pooling": _module_of(model).pooling if model.style == "pooled" else None,
+        "max_length": max_length,
+        "auto_model": model.auto_model,
+        "module": {"base": model.base, "head": model.head},
+    }
+
+
+def came_from(model: Model, recipe: Mapping[str, Any] | None, lineage: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the manifest says of where a model came from, without paths of this machine."""
+    return {
+        "base": without_paths(asdict(model.card)),
+        "licence": model.card.licence,
+        "recipe": without_paths(recipe or {}),
+        "lineage": without_paths(lineage or {}),
+        "versions": versions(),
+    }
+
+
+def finish(inside: Path, facts: dict[str, Any], said: str) -> None:
+    """Write the card, then the manifest over all that lies in the folder, and check it as opening it does."""
+    (inside / "README.md").write_text(said, encoding="utf-8")
+    written = sorted(path for path in inside.rglob("*") if path.is_file() and path.suffix != ".md")
+    facts["files"] = {path.relative_to(inside).as_posix(): manifest.entry(path) for path in written}
+    (inside / manifest.NAME).write_bytes(manifest.sealed(facts))
+    verified(inside)
 
 
 def without_paths(value: Any) -> Any:

@@ -18,6 +18,8 @@ def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dic
     return {role: names[0] if len(names) == 1 else names for role, names in found.items()}
 
 
+task_option: Callable[[Any], Any] = click.option("--task", metavar="NAME", help="Which of several tasks of the run.")
+
 columns_option: Callable[[Any], Any] = click.option(
     "--column",
     "columns",

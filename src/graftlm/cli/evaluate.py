@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graftlm.cli._columns import columns_option
+from graftlm.cli._columns import columns_option, task_option
 
 if TYPE_CHECKING:
     from graftlm.verbs.evaluating import Evaluation
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--metric", "metrics", multiple=True, metavar="MODULE:FUNCTION", help="A metric of your own.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@task_option
 @columns_option
 def command(
     run: str,
@@ -28,12 +29,21 @@ def command(
     metrics: tuple[str, ...],
     precision: str,
     device: str,
+    task: str | None,
     columns: dict[str, str | list[str]],
 ) -> None:
     """Judge the bundle of RUN on the labelled rows of DATA."""
     from graftlm.verbs.evaluating import evaluate
 
-    found = evaluate(run, data, columns=columns, metrics=metrics, precision=precision, device=device)  # type: ignore[arg-type]
+    found = evaluate(
+        run,
+        data,
+        task=task,
+        columns=columns,
+        metrics=metrics,
+        precision=precision,  # type: ignore[arg-type]
+        device=device,
+    )
     click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2) if as_json else _page(found))
 
 

@@ -12,7 +12,7 @@ from typing import TextIO
 
 import click
 
-from graftlm.cli._columns import columns_option
+from graftlm.cli._columns import columns_option, task_option
 
 PRECISION = click.Choice(["auto", "fp32", "bf16"])
 
@@ -27,6 +27,7 @@ PRECISION = click.Choice(["auto", "fp32", "bf16"])
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--bad-rows", type=click.Choice(["stop", "skip", "keep"]), default="stop", show_default=True,
               help="What to do with a row that cannot be read.")  # fmt: skip
+@task_option
 @columns_option
 def command(
     run: str,
@@ -37,6 +38,7 @@ def command(
     batch_tokens: int | None,
     device: str,
     bad_rows: str,
+    task: str | None,
     columns: dict[str, str | list[str]],
 ) -> None:
     """Answer the rows of FILE (csv, tsv, jsonl, json, txt, parquet; - for standard input) with the bundle of RUN."""
@@ -45,6 +47,7 @@ def command(
     lines = predict(
         run,
         source,
+        task=task,
         columns=columns,
         all_probabilities=all_probabilities,
         precision=precision,  # type: ignore[arg-type]

@@ -144,6 +144,16 @@ class Task(Plugin):
         """
         return splits
 
+    def configured(self, space: Space) -> dict[str, Any]:
+        """Return what the configuration of the plain class says for answers of this space."""
+        changes: dict[str, Any] = dict(self.configuration)
+        if space.size:
+            changes["num_labels"] = space.size
+        if space.labels:
+            changes["id2label"] = dict(enumerate(space.labels))
+            changes["label2id"] = {label: number for number, label in enumerate(space.labels)}
+        return changes
+
     def suits(self, card: Card) -> None:
         """Refuse a base that cannot do this task.
 

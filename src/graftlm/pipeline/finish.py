@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from graftlm.contracts.rows import Rows
+from graftlm.contracts.task import Task
 from graftlm.contracts.values import Answer, Space
 from graftlm.core import files, memory
 from graftlm.pipeline.earlier import leave
@@ -14,6 +16,7 @@ from graftlm.pipeline.remember import Remembered
 from graftlm.pipeline.work import Checked, Run, Work
 
 if TYPE_CHECKING:
+    from graftlm.bundle import Bundle
     from graftlm.stages.evaluating import Contender, OwnMetric
     from graftlm.stages.training.fitting import Trained
 
@@ -28,8 +31,12 @@ def finish(
     own: Sequence[OwnMetric],
     known: Mapping[str, Sequence[Answer]],
     remembered: Remembered | None = None,
+    kept: Bundle | None = None,
 ) -> Run:
-    """Write the bundle, answer with what was written (but for `known` answers by split), judge, report."""
+    """Write the bundle, answer with what was written (but for `known` answers by split), judge, report.
+
+    With `kept` the model lies in a bundle already, one of several tasks: it answers from there.
+    """
     from graftlm import bundle
     from graftlm.nn import precision as formats
     from graftlm.prediction import Predictor, write_predictions
@@ -39,19 +46,20 @@ def finish(
 
     recipe, task, splits = work.recipe, work.recipe.task, checked.dataset.splits
     section, folder, card = recipe.train, work.folder, trained.model.card
-    texts = [role.name for role in task.roles if role.kind == "text" and splits["train"].has(role.name)]
 
     def write(metrics: Mapping[str, Any]) -> None:
         bundle.write(
-            folder / "bundle", trained.model, task, space, max_length=limit, roles=texts, recipe=recipe.as_json(),
+            folder / "bundle", trained.model, task, space, max_length=limit,
+            roles=texts_of(task, splits["train"]), recipe=recipe.as_json(),
             lineage={"base": card.hub_id or card.name, "data": checked.dataset.fingerprints()},
             metrics=metrics, data={name: len(rows) for name, rows in splits.items()},
-            limits=[finding.message for finding in checked.findings if finding.level == "warning"],
+            limits=warnings_of(checked),
         )  # fmt: skip
 
     work.stage("bundle")
-    write({})
-    opened = bundle.open_bundle(folder / "bundle")
+    if kept is None:
+        write({})
+    opened = bundle.open_bundle(folder / "bundle") if kept is None else kept
     model = bundle.load(opened, device=section.device, precision=section.precision)
     predictor = Predictor(model, task, space, limit=limit, precision=section.precision)
     work.stage("evaluate")
@@ -89,7 +97,8 @@ def finish(
         metrics["signatures"] = signatures
     if remembered is not None:
         metrics["remember"] = remembered.tree
-    write(metrics)
+    if kept is None:
+        write(metrics)
     log_path = folder / "log.jsonl"
     files.write_text(log_path, "".join(json.dumps(entry) + "\n" for entry in trained.history))
     shown = next((name for name in ("test", "valid") if name in scores), None)
@@ -119,3 +128,13 @@ def finish(
     files.write_json(folder / "metrics.json", metrics)
     work.stage("")
     return Run(folder, metrics, verdict, checked.findings, recipe)
+
+
+def texts_of(task: Task, rows: Rows) -> list[str]:
+    """Return the text roles that the rows have: what the model is trained to read."""
+    return [role.name for role in task.roles if role.kind == "text" and rows.has(role.name)]
+
+
+def warnings_of(checked: Checked) -> list[str]:
+    """Return what the model card says about the data."""
+    return [finding.message for finding in checked.findings if finding.level == "warning"]

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,14 @@ from graftlm.core import environment, files, hashing, log, processes, seeds
 from graftlm.core.errors import GateMissed, Interrupted, RecipeError
 from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
-from graftlm.pipeline.finish import finish
+from graftlm.pipeline.finish import finish, texts_of, warnings_of
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
 from graftlm.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from graftlm.bundle import Kept
     from graftlm.contracts.model import Model
     from graftlm.stages.training.encoding import Held
     from graftlm.stages.training.features import Features
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 FOLDER = "tasks"
 """Folder of the run that holds one run folder a task."""
-_NAME = re.compile(r"[^/\\\0.][^/\\\0]{0,63}")
+_NAME = re.compile(r"\w[\w -]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,18 @@ class _Ready:
         value = metric.compute(asked.task.grade(answers, held.examples, predictor.space))
         return (value if metric.higher_is_better else -value), predictor.space
 
+    def kept(self, model: Model, precision: Any) -> Kept:
+        """Return what the bundle keeps of the task, with what is chosen on validation rows after training."""
+        from graftlm.bundle import Kept
+
+        asked, splits, space = self.asked, self.line.checked.dataset.splits, self.asked.space
+        if type(asked.task).tune is not Task.tune:
+            _, space = self.judged(model, precision)
+        return Kept(
+            model, asked.task, space, asked.limit, texts_of(asked.task, splits["train"]),
+            data={name: len(rows) for name, rows in splits.items()}, limits=warnings_of(self.line.checked),
+        )  # fmt: skip
+
 
 def recipes_of(recipe: Recipe) -> dict[str, Recipe]:
     """Return the recipe of each task as if it were alone.
@@ -74,7 +88,7 @@ def recipes_of(recipe: Recipe) -> dict[str, Recipe]:
         RecipeError: something of the recipe does not go with several tasks.
     """
     reasons = [
-        f"tasks: '{name}' cannot be the name of a task, since a folder is named by it"
+        f"tasks: '{name}' cannot be the name of a task, since files are named by it: letters, digits, blanks, - and _"
         for name in recipe.tasks
         if not _NAME.fullmatch(name)
     ]
@@ -104,7 +118,7 @@ def fit_several(
     watch: Watcher | None = None,
     own_metrics: Sequence[Callable[..., float]] = (),
 ) -> Run:
-    """Train one backbone for several tasks; each gets a run folder of its own in `tasks/`, with a plain bundle.
+    """Train one backbone for several tasks; each gets a run folder of its own in `tasks/`, all share one bundle.
 
     Raises:
         UserError: what was given cannot be used.
@@ -162,6 +176,7 @@ def fit_several(
 
 
 def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[..., float]]) -> Run:
+    from graftlm import bundle
     from graftlm.prediction import embed
     from graftlm.stages.evaluating import own_metric
     from graftlm.stages.training.assembling import assemble, embedding_model
@@ -214,16 +229,24 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
         shared, base, tasks, judge=judge if all(one.held is not None for one in ready) else None, folder=whole.folder,
         resume=whole.resume, fingerprint=mark, watch=whole.watch.progress,
     )  # fmt: skip
+    whole.stage("bundle")
+    kept = {one.line.name: one.kept(models[one.line.name], section.precision) for one in ready}
+    write = partial(
+        bundle.write_shared, whole.folder / "bundle", recipe=recipe.as_json(),
+        lineage={
+            "base": base.card.hub_id or base.card.name,
+            "data": {line.name: line.checked.dataset.fingerprints() for line in lines},
+        },
+    )  # fmt: skip
+    write(kept)
     runs = {}
     for one in ready:
-        name, space = one.line.name, one.asked.space
-        if type(one.asked.task).tune is not Task.tune:
-            _, space = one.judged(models[name], section.precision)
-        one.line.work.stage("bundle")
+        name = one.line.name
         runs[name] = finish(
-            one.line.work, dataclasses.replace(trained, model=models[name]), space, one.line.checked, one.asked.limit,
-            contenders[name], own, {},
+            one.line.work, dataclasses.replace(trained, model=models[name]), kept[name].space, one.line.checked,
+            one.asked.limit, contenders[name], own, {}, kept=bundle.open_bundle(whole.folder / "bundle", name),
         )  # fmt: skip
+    write({name: dataclasses.replace(one, metrics=runs[name].metrics) for name, one in kept.items()})
     return _told(whole, lines, runs, shared.balancer)
 
 

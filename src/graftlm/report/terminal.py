@@ -69,6 +69,9 @@ def _several(metrics: Mapping[str, Any], folder: Path | str | None, console: Con
         word = "hurt" if gap["hurt"] else "did not measurably hurt"
         text = f"{name}: training together {word}: {100 * gap['gain']:+.1f} points [{points}] against training it alone"
         console.print(Text(text, style="red" if gap["hurt"] and not plain else ""), soft_wrap=plain)
+    console.print()
+    for name, place in _places(folder):
+        console.print(f"{name:8}{place}", markup=False, soft_wrap=True)
 
 
 def _headline(metrics: Mapping[str, Any], split: str) -> str:

@@ -44,6 +44,7 @@ def evaluate(
     run: Path | str,
     source: Any,
     *,
+    task: str | None = None,
     columns: Mapping[str, str | list[str]] | None = None,
     metrics: tuple[str, ...] = (),
     precision: Literal["auto", "fp32", "bf16"] = "auto",
@@ -55,17 +56,17 @@ def evaluate(
 ) -> Evaluation:
     """Return the figures of a run's bundle on a source with truths, each with its 95 % interval.
 
-    `metrics` are the user's own, by import path (`package.module:function`).
+    `task` names one of several tasks; `metrics` are the user's own, by import path (`package.module:function`).
 
     Raises:
         BundleError: the bundle is damaged, incomplete or not safe to open.
         DataError: the source cannot be read, or lacks a column that the task needs.
     """
-    bundle = open_bundle(run)
-    task, space = bundle.task(), bundle.space()
+    bundle = open_bundle(run, task)
+    asked, space = bundle.task(), bundle.space()
     own = [own_metric(path) for path in metrics]
-    rows = read_rows(source, task, columns, need_target=True, bad_rows=bad_rows, name="evaluated")
-    prepared = task.prepare({"test": rows}, Preparing(seed, embedder(precision=precision, device=device), columns_of))
+    rows = read_rows(source, asked, columns, need_target=True, bad_rows=bad_rows, name="evaluated")
+    prepared = asked.prepare({"test": rows}, Preparing(seed, embedder(precision=precision, device=device), columns_of))
     rows = prepared["test"]
     as_trained(bundle, rows.examples(0, 1))
     predictor = predictor_of(bundle, precision=precision, batch_tokens=batch_tokens, device=device)
@@ -73,6 +74,6 @@ def evaluate(
     for chunk in rows.chunks():
         examples += chunk
         answers += predictor.answers(as_trained(bundle, chunk))
-    scores = score(task, answers, examples, space, resamples=resamples, seed=seed, own_metrics=own)
+    scores = score(asked, answers, examples, space, resamples=resamples, seed=seed, own_metrics=own)
     name = str(source) if isinstance(source, str | Path) else f"a {type(source).__name__}"
-    return Evaluation(task.name(), name, len(examples), scores, task.details(scores.grades, space), predictor.reason)
+    return Evaluation(asked.name(), name, len(examples), scores, asked.details(scores.grades, space), predictor.reason)

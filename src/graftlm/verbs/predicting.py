@@ -17,6 +17,7 @@ def predict(
     run: Path | str,
     source: Any,
     *,
+    task: str | None = None,
     columns: Mapping[str, str | list[str]] | None = None,
     all_probabilities: bool = False,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
@@ -27,14 +28,15 @@ def predict(
     """Yield `{"id", "label", "probability"}` for each row of a source, in its order.
 
     `run` is the folder of a run or a bundle, `source` a file, "-" for standard input, a Hub name or an
-    object in memory (a list of texts' dicts, a DataFrame). The bundle is verified and the first rows
-    are read before the model is loaded. Example: `list(predict("runs/intents", "texts.csv"))`.
+    object in memory (a list of texts' dicts, a DataFrame). `task` names one of several
+    tasks. The bundle is verified and the first rows are read before the model is loaded. Example:
+    `list(predict("runs/intents", "texts.csv"))`.
 
     Raises:
         BundleError: the bundle is damaged, incomplete or not safe to open.
         DataError: the source cannot be read, or lacks a column that the model needs.
     """
-    bundle = open_bundle(run)
+    bundle = open_bundle(run, task)
     chunks = stream(source, bundle.task(), columns, bad_rows=bad_rows)
     rows = predict_rows(bundle, chunks, precision=precision, batch_tokens=batch_tokens, device=device)
     for example, answer in rows:

@@ -12,10 +12,10 @@ def test_weights_and_gradients_are_those_of_the_formula(step, factor):
     balancer = registry.make("balancer", {"use": "uncertainty", "factor": factor})
     state = balancer.start(["a", "b"])
     with torch.no_grad():
-        state["a"].fill_(0.3)
-        state["b"].fill_(-0.7)
+        state["s of a"].fill_(0.3)
+        state["s of b"].fill_(-0.7)
     losses = {"a": 1.7, "b": 0.4}
-    s = {name: state[name].detach().clone().requires_grad_() for name in losses}
+    s = {name: state[f"s of {name}"].detach().clone().requires_grad_() for name in losses}
     total = sum(factor * (-s[name]).exp() * loss + s[name] / 2 for name, loss in losses.items())
     total.backward()
     balance = balanced([[1.0], [1.0]], tuple(losses.values()), state)
@@ -24,7 +24,7 @@ def test_weights_and_gradients_are_those_of_the_formula(step, factor):
     )
     balancer.learn(balance)
     for name in losses:
-        assert float(state[name].grad) == pytest.approx(float(s[name].grad), abs=1e-6)
+        assert float(state[f"s of {name}"].grad) == pytest.approx(float(s[name].grad), abs=1e-6)
 
 
 def test_the_half_is_torchjds(step):

@@ -31,12 +31,12 @@ class Uncertainty(Balancer):
         """Return the module with one s for each task."""
         import torch
 
-        return torch.nn.ParameterDict({name: torch.nn.Parameter(torch.tensor(self.start_at)) for name in names})
+        return torch.nn.ParameterDict({_key(name): torch.nn.Parameter(torch.tensor(self.start_at)) for name in names})
 
     def weights(self, names: Sequence[str], plan: Plan, state: nn.Module | None) -> Weights:
         """Return f e^(-s)."""
         known: Any = state
-        return {name: self.factor * math.exp(-float(known[name].detach())) for name in names}
+        return {name: self.factor * math.exp(-float(known[_key(name)].detach())) for name in names}
 
     def learn(self, balance: Balance) -> None:
         """Leave dL/ds_k = 1/2 - f e^(-s_k) L_k in each s."""
@@ -44,5 +44,10 @@ class Uncertainty(Balancer):
 
         known: Any = balance.state
         for name, loss in balance.losses.items():
-            s = known[name]
+            s = known[_key(name)]
             s.grad = torch.full_like(s, 0.5 - self.factor * math.exp(-float(s.detach())) * loss)
+
+
+def _key(name: str) -> str:
+    """Return the name of a task's s in the module, whose own methods (`type`, `items`) would else be in the way."""
+    return f"s of {name}"

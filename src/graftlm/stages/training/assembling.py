@@ -39,15 +39,7 @@ def assemble(base: Base, backbone: Backbone, task: Task, space: Space, *, seed: 
             encoder = base.build("AutoModel", **_without_pooler(base.config), dtype=torch.float32)
             module = PooledModel(encoder, pooling, space.size, base.card.width)
             return Model(module, tokenizer, base.card, "pooled", "encoder", "head", task.auto_model)
-        changes: dict[str, Any] = {"dtype": torch.float32, **task.configuration}
-        if space.size:
-            changes["num_labels"] = space.size
-        if space.labels:
-            changes |= {
-                "id2label": dict(enumerate(space.labels)),
-                "label2id": {label: number for number, label in enumerate(space.labels)},
-            }
-        native: Any = base.build(task.auto_model, **changes)
+        native: Any = base.build(task.auto_model, dtype=torch.float32, **task.configured(space))
     native.config.pad_token_id = tokenizer.pad_token_id
     task.with_logits(native)
     place = native.base_model_prefix if hasattr(native, native.base_model_prefix) else ""

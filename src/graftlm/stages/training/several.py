@@ -19,7 +19,7 @@ from graftlm.core import seeds
 from graftlm.core.errors import RecipeError
 from graftlm.nn import ordering
 from graftlm.nn.packed import Packed
-from graftlm.nn.several import SeveralModel, share
+from graftlm.nn.several import SeveralModel, key, share
 from graftlm.stages.training.encoding import Encoded
 from graftlm.stages.training.loop import Loop
 
@@ -57,7 +57,7 @@ def together(models: Mapping[str, Model]) -> Model:
             raise RecipeError(f"tasks.{name} cannot share a backbone with the others: {fault}.") from None
     heads = {name: model.module.get_submodule(model.head) for name, model in models.items() if model.head is not None}
     module = SeveralModel({name: model.module for name, model in models.items()}, heads)
-    path = f"tasks.{next(iter(models))}.{first.base}".rstrip(".")
+    path = f"tasks.{key(next(iter(models)))}.{first.base}".rstrip(".")
     return Model(module, first.tokenizer, first.card, "native", path, "heads" if heads else None, first.auto_model)
 
 
