@@ -118,7 +118,7 @@ def fit(
     ordered = sorted(wanted.methods, key=lambda method: ORDER[method.layout])
     whole = sum(parameter.numel() for parameter in model.module.parameters())
     adaptations = [method.apply(model, setting) for method in ordered]
-    parameters = {"trained": _trained(model), "of": whole}
+    parameters = {"trained": count_trained(model), "of": whole}
     if any(adaptation.solved for adaptation in adaptations):
         log.note("no gradient step: the head is solved at once")
         for adaptation in reversed(adaptations):
@@ -233,7 +233,7 @@ def refuse(model: Model, wanted: Wanted, setting: Setting) -> None:
         raise RecipeError("These cannot work together:\n" + "\n".join(f"  {reason}." for reason in reasons))
 
 
-def _trained(model: Model) -> int:
+def count_trained(model: Model) -> int:
     """Return how many of a model's parameters a run finds: those that train, or those of a head that is solved."""
     module = model.module
     found = [parameter for parameter in module.parameters() if parameter.requires_grad]

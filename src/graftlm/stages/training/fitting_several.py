@@ -22,7 +22,7 @@ from graftlm.nn import precision as formats
 from graftlm.recipe import TrainSection
 from graftlm.stages.training.assembling import assemble
 from graftlm.stages.training.encoding import encode
-from graftlm.stages.training.fitting import ORDER, Trained, carry
+from graftlm.stages.training.fitting import ORDER, Trained, carry, count_trained
 from graftlm.stages.training.job import Job
 from graftlm.stages.training.planning import Plan, plan
 from graftlm.stages.training.processes import Alone
@@ -99,10 +99,12 @@ def fit_several(
     if all(getattr(method, "head", None) != "random" for method in shared.methods):
         for part in parts:  # the methods see one model, whose heads have no common solution
             start_head(part.model, replace(setting, task=part.task, probe=tasks[part.name].probe))
+    whole = sum(parameter.numel() for parameter in model.module.parameters())
     adaptations = [method.apply(model, setting) for method in sorted(shared.methods, key=lambda m: ORDER[m.layout])]
     solved = [method.name() for method, one in zip(shared.methods, adaptations, strict=True) if one.solved]
     if solved:
         raise RecipeError(f"method '{solved[0]}' solves the head of one task at once; with several tasks, train.")
+    parameters = {"trained": count_trained(model), "of": whole}
     job = Job(
         model, first.task, first.space, joined(parts), chosen, adaptations, shared.losses,
         other_text=any(m.other_text for m in shared.methods) or any(one.other_text for one in shared.losses),
@@ -112,6 +114,7 @@ def fit_several(
         job, section, group=Alone(formats.device_for(section.device)), folder=folder, resume=resume,
         fingerprint=fingerprint, watch=watch, make=partial(SeveralLoop, parts=parts, balancer=shared.balancer),
     )  # fmt: skip
+    trained.facts["parameters"] = parameters
     return trained, models
 
 
