@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +24,7 @@ def reference(kind: str, named: Callable[[str], Any] = lambda name: name) -> Any
         except ValidationError as fault:
             name = given if isinstance(given, str) else given.get("use")
             known = registry.load(kind, name).model_fields
-            parts = [_sentence(name, kind, item, list(known)) for item in fault.errors()]
+            parts = [_sentence(name, kind, item, known) for item in fault.errors()]
             raise ValueError(" ".join(parts)) from None
         except UserError as fault:
             raise ValueError(str(fault)) from None
@@ -54,10 +54,13 @@ def base_use(name: str | Path) -> dict[str, Any]:
     return {"use": best[1], **best[2]}
 
 
-def _sentence(name: str, kind: str, item: Any, known: list[str]) -> str:
+def _sentence(name: str, kind: str, item: Any, known: Mapping[str, Any]) -> str:
     field = ".".join(map(str, item["loc"])) or "(whole)"
     if item["type"] == "extra_forbidden":
-        return f"{kind} '{name}' has no field '{field}'.{near(field, known)} Fields: {listing(known, 20)}."
+        return f"{kind} '{name}' has no field '{field}'.{near(field, list(known))} Fields: {listing(list(known), 20)}."
+    if item["type"] == "missing" and field in known:
+        about = " ".join((known[field].description or "").split()).rstrip(".")
+        return f"{kind} '{name}' needs the field '{field}', which was not given ({about})."
     return f"{kind} '{name}', field '{field}': {item['msg']}; got {item['input']!r}."
 
 
