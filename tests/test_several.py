@@ -158,9 +158,11 @@ def test_a_stopped_run_goes_on_to_the_same_weights(recipe, run, monkeypatch):
 def test_every_balancer_trains_both(recipe, balancer):
     run = fit(recipe(f"b_{balancer}", balancer=balancer))
     assert run.metrics["balancer"]["use"] == balancer
-    for name in ("topic", "long"):
-        history = [json.loads(line) for line in (run.folder / "tasks" / name / "log.jsonl").read_text().splitlines()]
-        assert all(entry["loss"] == entry["loss"] for entry in history)
+    history = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    told = {key for entry in history for key in entry if "/" in key}
+    assert told == {f"{kind}/{name}" for kind in ("loss", "weight", "score") for name in ("topic", "long")}
+    assert all(value == value for entry in history for value in entry.values() if value is not None)
+    assert history[-1]["score"] == pytest.approx((history[-1]["score/topic"] + history[-1]["score/long"]) / 2)
 
 
 def test_weights_are_found_by_cross_validation_and_single_training_is_compared(recipe):
@@ -177,6 +179,9 @@ def test_weights_are_found_by_cross_validation_and_single_training_is_compared(r
         gap = found.metrics["single"][name]
         assert gap["low"] <= gap["gain"] <= gap["high"]
         assert isinstance(gap["hurt"], bool)
+    html = (found.folder / "report.html").read_text(encoding="utf-8")
+    assert html.index("Training together") < html.index("task-1")
+    assert 'href="tasks/topic/report.html"' in html
 
 
 @pytest.mark.parametrize("method", ["freeze", "lora", "sam", "ema"])

@@ -183,6 +183,66 @@ def test_several_tasks_have_a_part_each(metrics):
     assert set(found.targets) <= set(found.ids)
 
 
+def joint(metrics, **gains):
+    single = {
+        name: {"gain": gain, "low": gain - 0.01, "high": gain + 0.01, "p_value": p, "hurt": gain < 0 and p < 0.05,
+               "alone": {"value": 0.9, "percent": True}}
+        for name, (gain, p) in gains.items()
+    }  # fmt: skip
+    progress = [
+        {"step": n, "epoch": n, "loss": 1.0, "score": 0.5, "best": n == 2,
+         **{f"{kind}/{name}": 0.1 * n for kind in ("loss", "weight", "score") for name in gains}}
+        for n in (1, 2, 3)
+    ]  # fmt: skip
+    return {
+        "metrics": {"tasks": dict.fromkeys(gains, metrics), "single": single, "timing": {}},
+        "pages": {name: f"tasks/{name}/report.html" for name in gains},
+        "progress": progress,
+        "data": {name: {"train": 120} for name in gains},
+    }
+
+
+@pytest.mark.parametrize(
+    ("gains", "said", "chinese", "tone"),
+    [
+        ({"a": (-0.05, 0.001), "b": (0.05, 0.001)}, "Training together hurt a.", "联合训练损害了 a。", "bad"),
+        ({"a": (-0.05, 0.4), "b": (0.05, 0.001)}, "helped b and hurt none", "帮助了 b", "good"),
+        ({"a": (-0.05, 0.4), "b": (0.05, 0.06)}, "measurably hurt none of 2 tasks", "2 个任务中的任何一个", "even"),
+    ],
+)
+def test_several_tasks_begin_with_what_training_together_did(metrics, gains, said, chinese, tone):
+    html = page(joint(metrics, **gains))
+    found = read(html)
+    text = " ".join(" ".join(found.text).split())
+    for part in (said, chinese, "+5.0 [+4.0, +6.0]", "-5.0 [-6.0, -4.0]", "90.0", "a: 120 training rows", "step 2"):
+        assert part in text, part
+    assert f'class="verdict {tone}"><h1' in html
+    assert html.count("data-chart>") == 3
+    assert found.tags.count("h1") == 1
+    assert len(found.ids) == len(set(found.ids))
+    assert set(found.targets) <= set(found.ids)
+
+
+def test_weights_that_never_move_are_not_drawn_and_losses_may_go_down(metrics):
+    values = joint(metrics, a=(0.0, 1.0))
+    for one in values["progress"]:
+        one["weight/a"] = 1.0
+        one["score/a"] = -0.3
+    primary = {**metrics["primary"], "percent": False, "higher_is_better": False}
+    values["metrics"]["tasks"]["a"] = {**metrics, "primary": primary}
+    html = page(values)
+    assert html.count("data-chart>") == 2
+    assert '[480.0, 110.0, "3: 0.3"]' in html
+
+
+def test_without_single_training_nothing_is_said_on_it(metrics):
+    values = joint(metrics, a=(0.0, 1.0), b=(0.0, 1.0))
+    del values["metrics"]["single"]
+    text = " ".join(" ".join(read(page(values)).text).split())
+    assert "2 tasks on one backbone" in text
+    assert "evaluate.single" in text
+
+
 KEYS = st.sampled_from(["label", "name", "points", "rows", "title", "columns", "lines", "x"])
 HOLES = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 10**9) | st.floats() | st.text(max_size=6),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,22 +15,25 @@ from typing import TYPE_CHECKING, Any
 from graftlm.contracts.balancer import Balancer
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
-from graftlm.contracts.values import Score, Space
-from graftlm.core import environment, files, hashing, log, processes, seeds
+from graftlm.contracts.values import Space
+from graftlm.core import environment, files, hashing, log, memory, processes, seeds
 from graftlm.core.errors import GateMissed, Interrupted, RecipeError
 from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
 from graftlm.pipeline.finish import finish, texts_of, warnings_of
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
 from graftlm.recipe import Recipe
+from graftlm.report.figures import signed
 
 if TYPE_CHECKING:
     import numpy as np
 
     from graftlm.bundle import Kept
     from graftlm.contracts.model import Model
+    from graftlm.stages.tracking import Tracking
     from graftlm.stages.training.encoding import Held
     from graftlm.stages.training.features import Features
+    from graftlm.stages.training.fitting import Trained
     from graftlm.stages.training.fitting_several import Asked, Shared
 
 FOLDER = "tasks"
@@ -126,12 +131,14 @@ def fit_several(
         GateMissed: the run is done, but `evaluate.require_gain` was not met by every task.
     """
     from graftlm.stages import checking, run_folder
+    from graftlm.stages.tracking import Tracking
     from graftlm.stages.training.stopping import terminable
 
     environment.settle()
     alone = recipes_of(recipe)
     folder = run_folder.examine(recipe, resume=resume)
     whole = Work(recipe, folder, watch or Nobody(), resume)
+    tracking = Tracking(recipe.train.trackers, folder, recipe.as_json())
     whole.stage("read")
     lines = []
     for name, own in alone.items():
@@ -159,10 +166,18 @@ def fit_several(
                 for finding in line.checked.findings:
                     if finding.level == "warning":
                         log.warn(f"{line.name}: {finding.message}")
-            run = _fit(whole, lines, own_metrics)
+            run = _fit(whole, lines, own_metrics, tracking)
+            told = {
+                f"{name} {split}": scores
+                for name, one in run.metrics[FOLDER].items()
+                for split, scores in one["metrics"].items()
+            }
+            tracking.finish({"metrics": told}, folder / "report.html", run.bundle)
     except (Interrupted, KeyboardInterrupt) as stop:
         said = str(stop) or "Stopped."
         raise Interrupted(f"{said} Go on with the same command and: --out {folder} --resume") from None
+    finally:
+        tracking.close()
     behind = [
         name
         for name, one in run.metrics[FOLDER].items()
@@ -175,7 +190,7 @@ def fit_several(
     return run
 
 
-def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[..., float]]) -> Run:
+def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[..., float]], tracking: Tracking) -> Run:
     from graftlm import bundle
     from graftlm.prediction import embed
     from graftlm.stages.evaluating import own_metric
@@ -221,13 +236,12 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
     whole.stage("train")
     mark = hashing.of_value([recipe.fingerprint(), [line.checked.dataset.fingerprints() for line in lines]])
 
-    def judge(models: Mapping[str, Model]) -> Score:
-        values = [one.judged(models[one.line.name], section.precision)[0] for one in ready]
-        return Score(sum(values) / len(values), n=sum(len(one.held.examples) for one in ready if one.held))
+    def judge(models: Mapping[str, Model]) -> dict[str, float]:
+        return {one.line.name: one.judged(models[one.line.name], section.precision)[0] for one in ready}
 
     trained, models = fit_several(
         shared, base, tasks, judge=judge if all(one.held is not None for one in ready) else None, folder=whole.folder,
-        resume=whole.resume, fingerprint=mark, watch=whole.watch.progress,
+        resume=whole.resume, fingerprint=mark, watch=tracking.watching(whole.watch.progress),
     )  # fmt: skip
     whole.stage("bundle")
     kept = {one.line.name: one.kept(models[one.line.name], section.precision) for one in ready}
@@ -247,7 +261,7 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
             one.asked.limit, contenders[name], own, {}, kept=bundle.open_bundle(whole.folder / "bundle", name),
         )  # fmt: skip
     write({name: dataclasses.replace(one, metrics=runs[name].metrics) for name, one in kept.items()})
-    return _told(whole, lines, runs, shared.balancer)
+    return _told(whole, lines, runs, shared.balancer, trained)
 
 
 def _probe(features: Features, rows: Rows) -> Callable[[], Any]:
@@ -282,8 +296,8 @@ def _searched(whole: Work, shared: Shared, base: Any, tasks: Mapping[str, Asked]
             parts[name] = dataclasses.replace(one, rows=one.rows.take(kept), probe=lambda: None)
             judged[name] = one.rows.take(out)
 
-        def judge(models: Mapping[str, Model]) -> Score:
-            values = []
+        def judge(models: Mapping[str, Model]) -> dict[str, float]:
+            values = {}
             for name, one in tasks.items():
                 predictor = Predictor(
                     models[name], one.task.in_training(), one.space, limit=one.limit,
@@ -292,26 +306,37 @@ def _searched(whole: Work, shared: Shared, base: Any, tasks: Mapping[str, Asked]
                 examples = judged[name].examples()
                 answers = predictor.tune(predictor.encode(examples), examples)
                 value = one.task.primary.compute(one.task.grade(answers, examples, one.space))
-                values.append(value if one.task.primary.higher_is_better else -value)
-            return Score(sum(values) / len(values))
+                values[name] = value if one.task.primary.higher_is_better else -value
+            return values
 
         return trial(plain, base, parts, weights, rungs, judge)
 
     return balancer.search(list(tasks), attempt, seed)
 
 
-def _told(whole: Work, lines: Sequence[_Line], runs: Mapping[str, Run], balancer: Balancer) -> Run:
-    """Write metrics.json of the whole run, with the gap to single training where it was asked for."""
+def _told(whole: Work, lines: Sequence[_Line], runs: Mapping[str, Run], balancer: Balancer, trained: Trained) -> Run:
+    """Write figures and page of the whole run, with the gap to single training where it was asked for."""
+    from graftlm.report import page
+    from graftlm.report.values import joint_values
+
     recipe, folder = whole.recipe, whole.folder
     tree: dict[str, Any] = {FOLDER: {name: dict(run.metrics) for name, run in runs.items()}}
     tree["balancer"] = balancer.as_use()
     if recipe.evaluate.single:
         tree["single"] = {line.name: _against_single(whole, line, runs[line.name]) for line in lines}
     whole.stage("")
-    tree["timing"] = {"seconds": {name: round(spent, 3) for name, spent in whole.seconds.items()}}
-    import shutil
-
+    first = next(iter(runs.values())).metrics
+    tree["timing"] = {
+        **first["timing"], "seconds": {name: round(spent, 3) for name, spent in whole.seconds.items()},
+        "peak_memory_bytes": memory.peak_bytes(),
+    }  # fmt: skip
+    tree |= {key: first[key] for key in ("parameters", "device", "precision", "versions") if key in first}
+    files.write_text(folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in trained.history))
+    checked = {line.name: line.checked for line in lines}
+    shown = joint_values(folder.name, recipe, tree, checked, trained.history, trained.model.card)
+    files.write_text(folder / "report.html", page.page(shown))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    # last: a run folder with metrics.json is a finished run
     files.write_json(folder / "metrics.json", tree)
     findings = tuple(finding for run in runs.values() for finding in run.findings)
     return Run(folder, tree, None, findings, recipe)
@@ -331,15 +356,18 @@ def _against_single(whole: Work, line: _Line, run: Run) -> dict[str, Any]:
         fit(recipe, resume=place.is_dir(), watch=whole.watch)
     split = next(name for name in ("test", "valid") if (run.folder / "predictions" / f"{name}.jsonl").is_file())
     joint, single = (read_predictions(_predictions(folder, split)).grades for folder in (run.folder, place))
-    found = paired(line.work.recipe.task, joint, single, resamples=evaluate.resamples, seed=whole.recipe.train.seed)
+    task = line.work.recipe.task
+    found = paired(task, joint, single, resamples=evaluate.resamples, seed=whole.recipe.train.seed)
     hurt = found.p_value < 0.05 and found.gain < 0
+    alone = json.loads((place / "metrics.json").read_text(encoding="utf-8"))["metrics"][split][task.primary.name]
+    gap = {**found.as_json(), "split": split, "hurt": hurt, "metric": task.primary.name, "alone": alone}
     if hurt:
         log.warn(
-            f"{line.name}: training together hurt: {100 * found.gain:.1f} points [{100 * found.low:.1f}, "
-            f"{100 * found.high:.1f}] against training it alone. Weigh it more (tasks.{line.name}.weight), try another "
-            "balancer (pcgrad, cross_validated), or train it alone."
+            f"{line.name}: training together hurt: {signed(gap, bool(alone['percent']))} against training it alone. "
+            f"Weigh it more (tasks.{line.name}.weight), try another balancer (pcgrad, cross_validated), or train it "
+            "alone."
         )
-    return {**found.as_json(), "split": split, "hurt": hurt}
+    return gap
 
 
 def _predictions(folder: Path, split: str) -> Path:

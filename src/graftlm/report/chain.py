@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graftlm.report import figures
+from graftlm.report import words
+from graftlm.report.rendering import render
+from graftlm.report.words import say
 
 
 def page(
@@ -13,14 +15,12 @@ def page(
     matrix: Mapping[str, Mapping[str, float]],
     metrics: Mapping[str, Mapping[str, Any]],
     summary: Mapping[str, Any],
+    language: str = "en",
 ) -> str:
-    """Return the page; `matrix[t][i]` is the figure of run i's task after run t, every text in it is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    """Return the page; `matrix[t][i]` is the figure of run i's task after run t, every text in it is escaped.
 
-    environment = Environment(
-        loader=PackageLoader("graftlm.report", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    `language` is what it opens in, "en" or "zh"; both are in it.
+    """
     names = list(matrix)
     primary = {name: metrics[name].get("primary") or {} for name in names}
     rows = [
@@ -35,8 +35,12 @@ def page(
         }
         for after in names
     ]
-    told = [{"name": name, "metric": figures.title(primary[name]["name"]) if primary[name] else "–"} for name in names]
-    return environment.get_template("chain.html.j2").render(title=title, tasks=told, rows=rows, summary=summary)
+    told = [{"name": name, "metric": words.metric(primary[name]["name"]) if primary[name] else "–"} for name in names]
+    said = None
+    if summary:
+        back, lost = summary["backward_transfer"], summary["forgetting"]
+        said = say("chain_summary", back=f"{100 * back:+.1f}", lost=f"{100 * lost:.1f}")
+    return render("chain.html.j2", language=language, title=title, tasks=told, rows=rows, summary=said)
 
 
 def _cell(value: float, own: float | None, primary: Mapping[str, Any]) -> dict[str, Any]:

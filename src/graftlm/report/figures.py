@@ -38,6 +38,17 @@ def with_interval(score: Mapping[str, Any], *, sign: bool = False) -> str:
     return f"{value} {interval(score)}".rstrip()
 
 
+def signed(gap: Mapping[str, Any], percent: bool) -> str:
+    """Return a difference with its interval: "+0.4 points [-0.1, +0.9]", without a unit where it is no share."""
+
+    def shown(value: Any) -> str:
+        if not finite(value):
+            return "–"
+        return f"{100 * value:+.1f}" if percent else f"{value:+.3f}"
+
+    return f"{shown(gap.get('gain'))}{' points' if percent else ''} [{shown(gap.get('low'))}, {shown(gap.get('high'))}]"
+
+
 def title(name: str, score: Mapping[str, Any] | None = None) -> str:
     """Return a metric's name for people, with its unit: "accuracy %", "macro F1 %", "log loss", "MCC"."""
     words = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graftlm.report import charts, figures, tables, verdicts, words
+from graftlm.report import charts, figures, joint, tables, verdicts, words
 from graftlm.report.confusion import confusion
 from graftlm.report.figures import mapping, sequence
 from graftlm.report.rendering import render
@@ -31,6 +31,7 @@ def page(values: Mapping[str, Any]) -> str:
     changed   what the recipe sets, by path: {"train.epochs": 3}
     recipe    the filled recipe as YAML text
     lineage   what the model was made from, by name: {"base": ..., "revision": ..., "train": ...}
+    pages     with several tasks: the page of each, by name
     ```
     """
     metrics, details, wrong = mapping(values.get("metrics")), mapping(values.get("details")), values.get("wrong")
@@ -42,6 +43,8 @@ def page(values: Mapping[str, Any]) -> str:
     primary, progress = mapping(metrics.get("primary")), [mapping(one) for one in sequence(values.get("progress"))]
     name = words.metric(primary["name"], primary) if primary.get("name") else both("score")
     curves = charts.learning(progress, say("validation_metric", name=name), bool(primary.get("percent")))
+    if tasks:
+        curves = joint.curves(progress, tasks)
     best = [one.get("step") for one in progress if one.get("best")]
     return render(
         "report.html.j2",
@@ -49,12 +52,13 @@ def page(values: Mapping[str, Any]) -> str:
         title=values.get("title") or "Run",
         kind=str(metrics.get("task") or ", ".join(tasks)),
         parts=parts,
+        joint=joint.joint(metrics, mapping(values.get("pages"))) if tasks else None,
+        pages=mapping(values.get("pages")),
         learning=curves,
         best=say("best_at", step=f"{best[-1]:,}") if best and figures.finite(best[-1]) and len(curves) > 1 else None,
         remembered=mapping(metrics.get("remember")).get("sentence"),
         findings=[_finding(mapping(one)) for one in sequence(values.get("findings"))],
-        data=[say("data_rows", n=f"{count:,}", rows=words.rows_of(str(split)))
-              for split, count in mapping(values.get("data")).items() if isinstance(count, int)],
+        data=_rows(values.get("data")),
         timing=_timing(mapping(metrics.get("timing"))),
         machine=_machine(metrics),
         changed=_pairs(values.get("changed"), say("changed")),
@@ -62,6 +66,19 @@ def page(values: Mapping[str, Any]) -> str:
         lineage=_pairs(values.get("lineage"), say("lineage_caption")),
         versions=[f"{name} {version}" for name, version in mapping(metrics.get("versions")).items()],
     )  # fmt: skip
+
+
+def _rows(data: Any) -> list[Both]:
+    """Return how many rows there are of each split, with several tasks of each task's."""
+    found = [
+        say("data_rows", n=f"{count:,}", rows=words.rows_of(str(split)))
+        for split, count in mapping(data).items()
+        if isinstance(count, int)
+    ]
+    for name, splits in mapping(data).items():
+        for place, told in enumerate(_rows(splits) if mapping(splits) else []):
+            found.append(both(f"{name}: ") + told if place == 0 else told)
+    return found
 
 
 def _part(name: str, metrics: Mapping[str, Any], details: Mapping[str, Any], wrong: Sequence[Any]) -> dict[str, Any]:

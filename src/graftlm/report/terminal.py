@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.values import Finding
-from graftlm.report.figures import contenders, duration, title, with_interval
+from graftlm.report.figures import contenders, duration, signed, title, with_interval
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,9 +65,9 @@ def _several(metrics: Mapping[str, Any], folder: Path | str | None, console: Con
         console.print(Text(f"\n{name}", style="" if plain else "bold cyan"))
         show(one, folder=None if folder is None else Path(folder) / "tasks" / name, console=console)
     for name, gap in metrics.get("single", {}).items():
-        points = ", ".join(f"{100 * gap[key]:+.1f}" for key in ("low", "high"))
         word = "hurt" if gap["hurt"] else "did not measurably hurt"
-        text = f"{name}: training together {word}: {100 * gap['gain']:+.1f} points [{points}] against training it alone"
+        points = signed(gap, bool(gap["alone"]["percent"]))
+        text = f"{name}: training together {word}: {points} against training it alone"
         console.print(Text(text, style="red" if gap["hurt"] and not plain else ""), soft_wrap=plain)
     console.print()
     for name, place in _places(folder):

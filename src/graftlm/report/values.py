@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from graftlm.contracts.backbone import Card
 from graftlm.contracts.rows import Rows
@@ -41,6 +42,40 @@ def report_values(
             "licence of the base": card.licence,
             **{f"{name} rows": mark[:16] for name, mark in checked.dataset.fingerprints().items()},
         },
+    }
+
+
+def joint_values(
+    title: str,
+    recipe: Recipe,
+    metrics: Mapping[str, Any],
+    checked: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    card: Card,
+) -> dict[str, Any]:
+    """Return what the page of several tasks shows; each task's tables and rows are on its own page."""
+    texts = [
+        text
+        for name, one in checked.items()
+        for text in _texts(one.dataset.train, recipe.model_copy(update={"task": recipe.tasks[name].task}))
+    ]
+    return {
+        "title": title,
+        "language": words.choose(recipe.evaluate.language, texts),
+        "metrics": metrics,
+        "pages": {name: f"tasks/{quote(name)}/report.html" for name in checked},
+        "findings": [
+            {**finding.as_json(), "message": f"{name}: {finding.message}"}
+            for name, one in checked.items()
+            for finding in one.findings
+        ],
+        "progress": list(history),
+        "data": {
+            name: {split: len(rows) for split, rows in one.dataset.splits.items()} for name, one in checked.items()
+        },
+        "recipe": recipe.as_yaml(),
+        "changed": recipe.changed(),
+        "lineage": {"base": card.hub_id or card.name, "licence of the base": card.licence},
     }
 
 

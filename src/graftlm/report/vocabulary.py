@@ -164,6 +164,56 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "right": ("right", "正确"),
     "wrong_word": ("wrong", "错误"),
     "points": ("{n} points", "{n} 个百分点"),
+    # several tasks
+    "together": ("{n} tasks on one backbone", "{n} 个任务共用一个主干"),
+    "together_unknown": (
+        "Whether training them together helped is not known: evaluate.single trains each alone too.",
+        "未知联合训练是否有益：evaluate.single 会另外单独训练每个任务。",
+    ),
+    "together_hurt": ("Training together hurt {names}.", "联合训练损害了 {names}。"),
+    "together_hurt_rest": (
+        "Weigh it more (tasks.NAME.weight), try another balancer (pcgrad, cross_validated), or train it alone.",
+        "可提高其权重（tasks.NAME.weight），换一种平衡方法（pcgrad、cross_validated），或单独训练它。",
+    ),
+    "together_helped": (
+        "Training together helped {names} and hurt none.",
+        "联合训练帮助了 {names}，没有损害任何任务。",
+    ),
+    "together_even": (
+        "Training together measurably hurt none of {n} tasks.",
+        "联合训练没有可测得地损害 {n} 个任务中的任何一个。",
+    ),
+    "together_rest": (
+        "One backbone serves all; the table has the difference to training each task alone.",
+        "一个主干服务所有任务；表中为与单独训练各任务的差异。",
+    ),
+    "by_task": ("Together and alone", "联合与单独"),
+    "by_task_about": (
+        "The difference is together minus alone on the same rows, positive where together is better, with its 95 % "
+        "interval; p is that of a paired test.",
+        "差异为同样的行上联合减单独，正值表示联合更好，附 95 % 区间；p 来自配对检验。",
+    ),
+    "found_better": ("better together", "联合更好"),
+    "found_worse": ("worse together", "联合更差"),
+    "found_even": ("no measurable difference", "没有可测得的差异"),
+    "loss_by_task": ("training loss of each task", "各任务的训练损失"),
+    "weight_by_task": ("weight of each task's loss", "各任务损失的权重"),
+    "score_by_task": ("each task's own metric on its validation rows", "各任务在验证行上的指标"),
+    "own_page": ("The page of this task", "该任务的报告"),
+    # chain
+    "chain": ("What is remembered", "还记得什么"),
+    "chain_summary": (
+        "Over the chain, backward transfer is {back} points and forgetting {lost} points on average.",
+        "整条链上，平均后向迁移为 {back} 个百分点，平均遗忘为 {lost} 个百分点。",
+    ),
+    "chain_about": (
+        "Each row is the state after a run, each column a task judged on its own rows; below a figure, its change "
+        "since the task's own run.",
+        "每行是一次运行之后的状态，每列是在自己的行上评判的一个任务；数字下方为自该任务自己的运行以来的变化。",
+    ),
+    "chain_label": ("Figures after each run", "每次运行后的指标"),
+    "chain_after": ("after", "之后"),
+    "chain_none": ("not judged", "未评判"),
 }
 
 STAGES: dict[str, tuple[str, str]] = {
@@ -242,6 +292,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "time": ("time", "用时"),
     "share": ("share %", "占比 %"),
     "first": ("first", "第一个"),
+    "task": ("task", "任务"),
+    "metric": ("metric", "指标"),
+    "together": ("together", "联合"),
+    "alone": ("alone", "单独"),
+    "finding": ("finding", "结论"),
     "second": ("second", "第二个"),
     "difference": ("difference", "差异"),
     "interval": ("95 % interval", "95 % 区间"),

@@ -83,10 +83,16 @@ def run(plan: Path | str | Mapping[str, Any], *, watch: Watcher | None = None) -
     table = matrix(steps, metrics)
     chain = Chain(folder, metrics, table, summary(steps, metrics, table))
     files.write_json(folder / "plan.json", chain.as_json())
-    files.write_text(folder / "chain.html", page.page(folder.name, table, metrics, chain.summary))
+    files.write_text(folder / "chain.html", page.page(folder.name, table, metrics, chain.summary, _language(steps)))
     if missed:
         raise GateMissed(" ".join(missed))
     return chain
+
+
+def _language(steps: Sequence[Step]) -> str:
+    """Return the language that the page of the first run opens in, which is that of its texts."""
+    with (Path(steps[0].recipe.out or "") / "report.html").open(encoding="utf-8") as page:
+        return "zh" if 'lang="zh"' in page.readline() + page.readline() else "en"
 
 
 def read_plan(plan: Path | str | Mapping[str, Any]) -> tuple[Path, list[Step]]:

@@ -309,6 +309,7 @@ def _note(trained: Trained, progress: Progress) -> None:
             "rate": progress.rate,
             "score": progress.score.value if progress.score else None,
             "best": progress.best,
+            **progress.extra,
         }
     )
     trained.timing |= {

@@ -58,7 +58,7 @@ def fit_several(
     base: Base,
     tasks: Mapping[str, Asked],
     *,
-    judge: Callable[[Mapping[str, Model]], Score] | None = None,
+    judge: Callable[[Mapping[str, Model]], Mapping[str, float]] | None = None,
     folder: Path | None = None,
     resume: bool = False,
     fingerprint: str = "",
@@ -67,7 +67,8 @@ def fit_several(
 ) -> tuple[Trained, dict[str, Model]]:
     """Train one backbone for several tasks; return how it went, and the model of each task.
 
-    `judge(models)` scores the validation rows of all tasks. `steps` ends the run early (trial runs).
+    `judge(models)` scores the validation rows of each task, more being better; their mean decides. `steps` ends the run
+    early (trial runs).
 
     Raises:
         RecipeError: methods, losses or the balancer refuse to work here, all reasons together.
@@ -105,14 +106,21 @@ def fit_several(
     if solved:
         raise RecipeError(f"method '{solved[0]}' solves the head of one task at once; with several tasks, train.")
     parameters = {"trained": count_trained(model), "of": whole}
+    scores: dict[str, float] = {}
+
+    def mean(_: Model) -> Score:
+        scores.update({} if judge is None else judge(models))
+        return Score(sum(scores.values()) / len(scores))
+
     job = Job(
         model, first.task, first.space, joined(parts), chosen, adaptations, shared.losses,
         other_text=any(m.other_text for m in shared.methods) or any(one.other_text for one in shared.losses),
-        judge=None if judge is None else lambda _: judge(models),
+        judge=None if judge is None else mean,
     )  # fmt: skip
     trained = carry(
         job, section, group=Alone(formats.device_for(section.device)), folder=folder, resume=resume,
-        fingerprint=fingerprint, watch=watch, make=partial(SeveralLoop, parts=parts, balancer=shared.balancer),
+        fingerprint=fingerprint, watch=watch,
+        make=partial(SeveralLoop, parts=parts, balancer=shared.balancer, scores=scores),
     )  # fmt: skip
     trained.facts["parameters"] = parameters
     return trained, models
@@ -155,7 +163,7 @@ def trial(
     tasks: Mapping[str, Asked],
     weights: Mapping[str, float],
     rungs: Sequence[int],
-    judge: Callable[[Mapping[str, Model]], Score],
+    judge: Callable[[Mapping[str, Model]], Mapping[str, float]],
 ) -> Iterator[float]:
     """Train with fixed weights for as many steps as the last rung has; yield the score after each rung."""
     weighed = {name: replace(asked, weight=weights[name]) for name, asked in tasks.items()}
@@ -163,10 +171,10 @@ def trial(
         # each rung is a run of its own, whose schedule ends there: scores in mid-schedule say little
         seen: list[float] = []
 
-        def keep(models: Mapping[str, Model], seen: list[float] = seen) -> Score:
-            score = judge(models)
-            seen.append(score.value)
-            return score
+        def keep(models: Mapping[str, Model], seen: list[float] = seen) -> Mapping[str, float]:
+            scores = judge(models)
+            seen.append(sum(scores.values()) / len(scores))
+            return scores
 
         section = shared.section.model_copy(update={"budget": None, "evaluate_every": 1e6, "trackers": []})
         fit_several(replace(shared, section=section), base, weighed, judge=keep, steps=steps)

@@ -13,6 +13,7 @@ from torch import Tensor
 from graftlm.contracts.balancer import Balance, Balancer, Plan
 from graftlm.contracts.method import Adaptation, Update
 from graftlm.contracts.model import Model
+from graftlm.contracts.progress import Progress
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Batch, Outputs, Space
 from graftlm.core import seeds
@@ -78,9 +79,17 @@ class SeveralLoop(Loop):
     """The loop over batches of several tasks: rows are numbered through all parts, a micro-batch is of one of them."""
 
     def __init__(
-        self, job: Job, section: TrainSection, group: Alone, *, parts: Sequence[Part], balancer: Balancer
+        self,
+        job: Job,
+        section: TrainSection,
+        group: Alone,
+        *,
+        parts: Sequence[Part],
+        balancer: Balancer,
+        scores: Mapping[str, float],
     ) -> None:
         self.parts, self.balancer = {part.name: part for part in parts}, balancer
+        self.scores, self.seen = scores, dict[str, list[tuple[float, float]]]()
         self.edges = np.cumsum([0, *(len(part.data.packed) for part in parts)])
         self.names = list(self.parts)
         self.sizes = {part.name: part.data.units for part in parts}
@@ -179,7 +188,19 @@ class SeveralLoop(Loop):
         else:
             self.balancer.learn(balance)
         self.balance = balance
+        for name, loss in losses.items():
+            self.seen.setdefault(name, []).append((loss, weights[name] * self.parts[name].weight))
         return sum(weights[name] * self.parts[name].weight * loss for name, loss in losses.items())
+
+    def progress(self, loss: float, **facts: Any) -> Progress:
+        """Return the state after the last step, with each task's loss, weight and score since the last one told."""
+        extra = {}
+        for name, seen in self.seen.items():
+            extra[f"loss/{name}"], extra[f"weight/{name}"] = (float(value) for value in np.mean(seen, axis=0))
+        if facts.get("score") is not None:
+            extra |= {f"score/{name}": value for name, value in self.scores.items()}
+        self.seen = {}
+        return super().progress(loss, extra=extra, **facts)
 
     def _backward(self, batches: Sequence[Batch], weight: float) -> float:
         """Add a task's gradient, times its weight, to what is in the parameters; return its mean loss."""
