@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import torch
@@ -95,3 +96,51 @@ def test_a_chain_hands_on_what_its_runs_left(first, place):
             train, out=str(place / "si_none"), method={**method, "run": str(first.folder)},
             **{**given, "base": str(first.bundle)},
         )  # fmt: skip
+
+
+def test_what_a_recipe_names_beside_its_rows_has_a_fingerprint(first, place):
+    from graftlm import recipe
+    from graftlm.pipeline.earlier import contents
+
+    (place / "words.txt").write_text("card, plastic\n", encoding="utf-8")
+    tree = {
+        "losses": [{"use": "replay", "run": str(first.folder)}],
+        "augmentations": [{"use": "synonyms", "dictionary": str(place / "words.txt")}, "word_swap"],
+        "backbone": {"use": "local", "path": str(first.bundle)},
+        "remember": {"runs": [str(first.folder)]},
+    }
+    marks = contents(recipe.build(tree))
+    assert set(marks) == {"losses.0.run", "augmentations.0.dictionary", "backbone.path", "remember.runs.0"}
+    (place / "words.txt").write_text("card, credit card\n", encoding="utf-8")
+    again = contents(recipe.build(tree))
+    assert [key for key in marks if marks[key] != again[key]] == ["augmentations.0.dictionary"]
+    assert contents(recipe.build({"methods": "full"})) == {}
+
+
+def test_a_run_does_not_go_on_beside_another_earlier_run(first, place, monkeypatch):
+    import shutil
+
+    from graftlm.core.errors import Interrupted
+
+    other = place / "other"
+    shutil.copytree(first.folder, other)
+    given = {
+        **QUICK, "base": str(first.bundle), "baselines": "none", "loss": "replay", "out": str(place / "stopped"),
+        "settings": {**LAST, "losses.0.run": str(other)},
+    }  # fmt: skip
+    data = write(place / "c.jsonl", rows(60, 3))
+
+    def stops(*args, **kwargs):
+        raise Interrupted("Stopped.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules["graftlm.pipeline.fit"], "compare_baselines", stops)
+        with pytest.raises(Interrupted):
+            fit(data, **given)
+    manifest = other / "bundle" / "graft.json"
+    held = manifest.read_text(encoding="utf-8")
+    manifest.write_text(held + " ", encoding="utf-8")
+    with pytest.raises(UserError, match=r"cannot be resumed: what 'losses\.0\.run' names in its recipe is not what"):
+        fit(data, resume=True, **given)
+    manifest.write_text(held, encoding="utf-8")
+    assert fit(data, resume=True, **given).metrics["primary"] is None

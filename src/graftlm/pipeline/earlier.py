@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from graftlm.contracts.ground import Earlier
 from graftlm.contracts.values import Example
-from graftlm.core import files, seeds
+from graftlm.core import files, hashing, seeds
 from graftlm.core.errors import UserError
+from graftlm.recipe import Recipe, flat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+SECTIONS = ("backbone", "methods", "losses", "augmentations", "remember")
+"""Parts of a recipe that may name files and runs beside the rows."""
 LEFT = "left.safetensors"
 """File of a run folder with the tensors that its methods left for later runs."""
 
@@ -46,6 +49,34 @@ def open_earlier(run: str) -> Earlier:
     return Earlier(
         model, opened.task(), opened.space(), opened.max_length, len(rows), examples, lambda: left(Path(run))
     )
+
+
+def contents(recipe: Recipe) -> dict[str, str]:
+    """Return a fingerprint of what a recipe names beside its rows, by the key that names it.
+
+    These are earlier runs (of their bundle), bundles to start from, files of text, dictionaries and vectors.
+    """
+    from graftlm.bundle.manifest import NAME
+
+    found = {}
+    tree = {key: value for key, value in recipe.as_json().items() if key in SECTIONS}
+    for key, value in flat(tree).items():
+        if isinstance(value, list | str):
+            for number, one in enumerate([value] if isinstance(value, str) else value):
+                path = Path(str(one)).expanduser()
+                # the manifest holds the SHA-256 of every file of a bundle
+                files_of = [each for each in (path, path / NAME, path / "bundle" / NAME, path / LEFT) if _is_file(each)]
+                if files_of:
+                    place = key if isinstance(value, str) else f"{key}.{number}"
+                    found[place] = hashing.of_value([hashing.of_file(each) for each in files_of])
+    return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text that cannot be a path
+        return False
 
 
 def leave(run: Path, tensors: Mapping[str, Tensor]) -> None:

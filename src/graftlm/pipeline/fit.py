@@ -14,7 +14,7 @@ from graftlm.core.errors import GateMissed, Interrupted
 from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
 from graftlm.pipeline.crew import Crew, fresh_base, gathered
-from graftlm.pipeline.earlier import open_earlier
+from graftlm.pipeline.earlier import contents, open_earlier
 from graftlm.pipeline.finish import finish
 from graftlm.pipeline.remember import check_start, open_sources, remember
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
@@ -77,6 +77,8 @@ def _lead(
     checked = check(recipe, given, opened=crew.open_on)
     checking.raise_for(checked.findings)
     run_folder.same_data(folder, checked.dataset.fingerprints())
+    beside = contents(recipe)
+    run_folder.same_named(folder, beside)
     crew.suits(len(checked.dataset.train))
     # made only now, so that a wrong path or a fault in the data leaves no folder in the way of the next try
     if recipe.train.device != "auto":
@@ -86,7 +88,7 @@ def _lead(
     try:
         with terminable(), run_folder.locked(folder):
             run_folder.prepare(recipe, folder, resume=resume)
-            files.write_json(folder / "data.json", checked.as_json())
+            files.write_json(folder / "data.json", {**checked.as_json(), "named": beside})
             for finding in checked.findings:
                 if finding.level == "warning":
                     log.warn(finding.message)
@@ -138,7 +140,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
         value = primary.compute(task.grade(answers, held.examples, space))  # type: ignore[union-attr]
         return Score(value, n=len(answers), higher_is_better=primary.higher_is_better)
 
-    mark = hashing.of_value([recipe.fingerprint(), checked.dataset.fingerprints()])
+    mark = hashing.of_value([recipe.fingerprint(), checked.dataset.fingerprints(), contents(recipe)])
 
     def scratch() -> Callable[[Rows], Sequence[Answer]]:
         fresh = fresh_base(base, section.seed)

@@ -20,6 +20,7 @@ from graftlm.core import environment, files, hashing, log, memory, processes, se
 from graftlm.core.errors import GateMissed, Interrupted, RecipeError
 from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
+from graftlm.pipeline.earlier import contents
 from graftlm.pipeline.finish import finish, texts_of, warnings_of
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
 from graftlm.recipe import Recipe
@@ -152,12 +153,14 @@ def fit_several(
         f"{line.name}.{split}": mark for line in lines for split, mark in line.checked.dataset.fingerprints().items()
     }
     run_folder.same_data(folder, marks)
+    beside = contents(recipe)
+    run_folder.same_named(folder, beside)
     try:
         with terminable(), run_folder.locked(folder):
             run_folder.prepare(recipe, folder, resume=resume)
             files.write_json(
                 folder / "data.json",
-                {"fingerprints": marks, FOLDER: {line.name: line.checked.as_json() for line in lines}},
+                {"fingerprints": marks, "named": beside, FOLDER: {line.name: line.checked.as_json() for line in lines}},
             )
             for line in lines:
                 line.work.folder.mkdir(parents=True, exist_ok=True)
@@ -234,7 +237,8 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
     shared = Shared(section, recipe.backbone, recipe.methods, recipe.losses, recipe.balancer)
     shared = dataclasses.replace(shared, balancer=_searched(whole, shared, base, tasks))
     whole.stage("train")
-    mark = hashing.of_value([recipe.fingerprint(), [line.checked.dataset.fingerprints() for line in lines]])
+    marks = [line.checked.dataset.fingerprints() for line in lines]
+    mark = hashing.of_value([recipe.fingerprint(), marks, contents(recipe)])
 
     def judge(models: Mapping[str, Model]) -> dict[str, float]:
         return {one.line.name: one.judged(models[one.line.name], section.precision)[0] for one in ready}

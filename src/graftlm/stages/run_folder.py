@@ -120,6 +120,24 @@ def same_data(folder: Path, fingerprints: Mapping[str, str]) -> None:
         )
 
 
+def same_named(folder: Path, marks: Mapping[str, str]) -> None:
+    """Refuse to go on where an earlier run or a file that the recipe names is not what it was when the run began.
+
+    Raises:
+        UserError: one has another fingerprint than data.json tells, or is gone.
+    """
+    known = folder / DATA
+    if not known.is_file():
+        return
+    before = json.loads(known.read_text(encoding="utf-8")).get("named")
+    changed = sorted(key for key in {*(before or {}), *marks} if (before or {}).get(key) != marks.get(key))
+    if before is not None and changed:
+        raise UserError(
+            f"'{folder}' cannot be resumed: what {listing(changed)} names in its recipe is not what it was when it "
+            "began. Put it back, or start a new run with --out."
+        )
+
+
 def _fresh(recipe: Recipe) -> Path:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     name = f"{recipe.task.name()}-{recipe.methods[0].name() if recipe.methods else 'none'}-{stamp}"
