@@ -198,6 +198,17 @@ class RememberSection(Section):
     forget_at_most: float | None = Field(None, ge=0, le=100)
     """Points of the earlier runs' metrics that may be lost on validation rows; beyond it weights between start and end
     are taken, and where none of them keeps within it the run ends with exit code 3."""
+    text: str | None = None
+    """File of general text, one piece a line: the masked language model's loss on it is told before and after, where
+    the base, or one that an earlier run came from, was saved with that head."""
+    lines: int = Field(1000, ge=1, le=1_000_000)
+    """Lines of it that are drawn."""
+
+    @model_validator(mode="after")
+    def _held(self) -> RememberSection:
+        if self.forget_at_most is not None and not self.runs:
+            raise ValueError("forget_at_most holds the loss of earlier runs, and none is named: --remember RUN")
+        return self
 
 
 class Recipe(Section):

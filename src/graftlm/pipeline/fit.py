@@ -16,7 +16,7 @@ from graftlm.pipeline.compare import compare_baselines
 from graftlm.pipeline.crew import Crew, fresh_base, gathered
 from graftlm.pipeline.earlier import contents, open_earlier
 from graftlm.pipeline.finish import finish
-from graftlm.pipeline.remember import check_start, open_sources, remember
+from graftlm.pipeline.remember import check_start, general_text, open_sources, remember
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
 from graftlm.recipe import Recipe
 
@@ -159,13 +159,14 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
         bare = embedding_model(base, recipe.backbone)
         return embed(bare, texts, limit=limit, precision=section.precision, device=section.device)
 
-    sources, start = [], {}
-    if recipe.remember.runs:
+    sources, start, text = [], {}, None
+    if recipe.remember.runs or recipe.remember.text:
         work.stage("remember")
         sources = open_sources(recipe.remember, seed=section.seed, resamples=recipe.evaluate.resamples)
         begun = assemble(base, recipe.backbone, task, space, seed=section.seed)
         check_start(sources, begun)
         start = begun.module.get_submodule(begun.base).state_dict()
+        text = general_text(recipe.remember, base, begun, seed=section.seed, device=section.device)
     contenders = compare_baselines(work, splits, space, features, scratch, vectors, own)
     work.stage("train")
     options: dict[str, Any] = {
@@ -189,11 +190,11 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
         again = crew.train(wanted, base, space, joined(rows, valid, task, space), epochs=trained.epochs, **options)
         trained = dataclasses.replace(again, history=trained.history)
     remembered = None
-    if sources:
+    if start:
         work.stage("remember")
         remembered = remember(
             recipe.remember, sources, start, trained.model, judge if held else None,
-            seed=section.seed, resamples=recipe.evaluate.resamples,
+            text=text, seed=section.seed, resamples=recipe.evaluate.resamples,
         )  # fmt: skip
         known = {} if remembered.moved else known
     return finish(work, trained, tuned, checked, limit, contenders, own, known, remembered)

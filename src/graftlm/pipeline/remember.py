@@ -8,7 +8,8 @@ until the loss is small enough; what is chosen on validation rows is reported on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from graftlm.bundle import Bundle
+    from graftlm.contracts.backbone import Base
     from graftlm.contracts.verdict import Scores
+    from graftlm.pipeline.general_text import GeneralText
 
 MIXTURES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 """Shares of the way from the start weights to the trained ones, tried from the end on."""
@@ -95,6 +98,46 @@ def open_sources(section: RememberSection, *, seed: int, resamples: int) -> list
     return sources
 
 
+def general_text(
+    section: RememberSection, base: Base, start: Model, *, seed: int, device: str = "cpu"
+) -> GeneralText | str | None:
+    """Measure the general text at the start; say once why it is left out, and None where none is named.
+
+    The head is that of the run's own base, else of the base that an earlier run came from, followed back.
+
+    Raises:
+        UserError: the text cannot be read.
+    """
+    from graftlm.nn.precision import device_for
+    from graftlm.pipeline.general_text import open_text
+
+    if section.text is None:
+        return None
+    bases = itertools.chain([base], _origins(section.runs))
+    found = open_text(section.text, section.lines, bases, start, seed=seed, device=str(device_for(device)))
+    if isinstance(found, str):
+        log.warn(f"remember.text: the masked language model's loss is left out: {found}.")
+    return found
+
+
+def _origins(runs: Sequence[str]) -> Iterator[Base]:
+    """Yield the bases that runs came from, and where that is the bundle of another run, the base of that one too."""
+    from graftlm import recipe
+
+    seen: set[Path] = set()
+    for run in map(Path, runs):
+        place: Path | None = run
+        while place is not None and place.resolve() not in seen and (place / "recipe.yaml").is_file():
+            seen.add(place.resolve())
+            backbone = recipe.build(recipe.read(place / "recipe.yaml")).backbone
+            try:
+                yield backbone.open()
+            except UserError as fault:
+                log.note(f"remember: the base of '{place}' cannot be opened ({fault})")
+            folder = getattr(backbone, "path", None)
+            place = Path(str(folder)).expanduser().parent if folder else None
+
+
 def check_start(sources: Sequence[Source], start: Model) -> None:
     """Refuse a start that has nothing to do with the runs to remember.
 
@@ -120,7 +163,7 @@ def check_start(sources: Sequence[Source], start: Model) -> None:
                 f"({listing([*missing, *other], 3)}). Start from it: --base {source.run / 'bundle'}"
             )
         exact.append(all(torch.equal(body[name], weights[name]) for name in body if name in weights))
-    if not any(exact):
+    if sources and not any(exact):
         runs = listing([str(source.run) for source in sources])
         raise UserError(
             f"remember: this run starts from {start.card.name}, whose weights are not where {runs} ended: there is "
@@ -135,10 +178,13 @@ def remember(
     trained: Model,
     judge: Callable[[Model], Any] | None,
     *,
+    text: GeneralText | str | None = None,
     seed: int,
     resamples: int,
 ) -> Remembered:
     """Measure what was forgotten; with a budget, move the model back along the line to its start until it is met.
+
+    `text` is general text measured at the start, or why it is left out.
 
     `start` holds the tensors of the base model before training. The trained model is changed in place.
 
@@ -185,11 +231,21 @@ def remember(
     for source in sources:
         after = _scores(source, source.rows, resamples, seed, body=trained)
         rows.append(_entry(source, after, resamples, seed))
-    worst = max(rows, key=lambda row: row["forgotten"]["gain"])
-    sentence = _sentence(worst, chosen, kept, section.forget_at_most)
+    said = []
+    if rows:
+        worst = max(rows, key=lambda row: row["forgotten"]["gain"])
+        said.append(_sentence(worst, chosen, kept, section.forget_at_most))
+    told: dict[str, Any] | None = None
+    if isinstance(text, str):
+        told = {"left_out": text}
+        said.append(f"The masked language model's loss on general text is left out: {text}.")
+    elif text is not None:
+        told = text.tree(body.state_dict(), resamples=resamples, seed=seed)
+        said.append(told["sentence"])
+    sentence = " ".join(said)
     tree = {
         "forget_at_most": section.forget_at_most, "share": chosen, "tried": tried, "runs": rows,
-        "kept": kept, "sentence": sentence,
+        "text": told, "kept": kept, "sentence": sentence,
     }  # fmt: skip
     return Remembered(tree, kept, sentence)
 

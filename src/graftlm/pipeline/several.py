@@ -102,8 +102,8 @@ def recipes_of(recipe: Recipe) -> dict[str, Recipe]:
         reasons.append("train.processes: several tasks train in one process")
     if recipe.train.refit:
         reasons.append("train.refit: several tasks are not trained once more on validation rows")
-    if recipe.remember.runs:
-        reasons.append("remember.runs: earlier runs are not remembered beside several tasks")
+    if recipe.remember.runs or recipe.remember.text:
+        reasons.append("remember: earlier runs are not remembered beside several tasks")
     if recipe.augmentations:
         reasons.append("augmentations: several tasks train on their rows as they are")
     if reasons:
