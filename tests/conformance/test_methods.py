@@ -6,8 +6,11 @@ import math
 
 import pytest
 import torch
+from peft import PeftModel
+from transformers import AutoModel
 
 from graftlm.core import registry
+from graftlm.nn import adapters
 
 ORDER = ("keeps", "same", "merges")
 
@@ -102,6 +105,31 @@ def test_a_bundle_answers_like_the_trained_model_bit_for_bit(method_name, make_r
     run.train(steps=2)
     again = run.through_a_bundle(tmp_path / "bundle")
     assert torch.equal(logits(run.model, run.inputs), logits(again, run.inputs))
+
+
+def test_kept_beside_its_base_an_adapter_answers_the_same_and_opens_in_peft(method_name, make_run, tmp_path):
+    if "merge" not in registry.load("method", method_name).model_fields:
+        pytest.skip("no adapter that can be kept")
+    run = make_run([method_name])
+    kept = run.methods[0].model_copy(update={"merge": False})
+    run = make_run([kept])
+    if reason := kept.refuses(run.model, run.setting):
+        assert kept.only_merged in reason
+        pytest.skip(f"refused: {reason}")
+    bare = {name: tensor.clone() for name, tensor in run.model.module.state_dict().items()}
+    run.train(steps=3)
+    with adapters.lifted(run.model.module):
+        after = run.model.module.state_dict()
+    changed = {name for name in bare if not torch.equal(bare[name], after[name])}
+    assert all(name.startswith(f"{run.model.head}.") for name in changed), "the base is not as it was"
+    again = run.through_a_bundle(tmp_path / "bundle")
+    assert torch.equal(logits(run.model, run.inputs), logits(again, run.inputs))
+    plain = PeftModel.from_pretrained(AutoModel.from_pretrained(tmp_path / "bundle" / "base"), tmp_path / "bundle")
+    with torch.inference_mode():
+        states = plain.eval()(**run.inputs).last_hidden_state
+        own = again.module.encoder(**run.inputs).last_hidden_state
+    assert torch.equal(states, own)
+    assert not torch.equal(states, make_run([method_name]).model.module.encoder(**run.inputs).last_hidden_state)
 
 
 @pytest.mark.slow

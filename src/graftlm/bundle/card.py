@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graftlm.bundle import adapter_card
+
 MOST_LABELS = 60
 
 
@@ -76,7 +78,8 @@ def _front(facts: Mapping[str, Any]) -> str:
     lines = ["---"]
     if facts["licence"] and facts["licence"] != "unknown":
         lines.append(f"license: {str(facts['licence']).lower()}")
-    lines.append("library_name: " + ("sentence-transformers" if facts["style"] == "pooled" else "transformers"))
+    library = "sentence-transformers" if facts["style"] == "pooled" else "transformers"
+    lines.append(f"library_name: {'peft' if 'adapter' in facts else library}")
     for part, tag in _TAGS.items():
         if part in facts["auto_model"]:
             lines.append(f"pipeline_tag: {tag}")
@@ -152,6 +155,9 @@ def _plain(facts: Mapping[str, Any], plainly: str) -> str:
     imports = "import json\nfrom pathlib import Path\n\n" + ("import numpy\n" if "numpy." in plainly else "")
     kept = f"json.loads(Path('graft.json').read_text(encoding='utf-8'))['tasks'][{name!r}]['space']"
     reading = f"\n\nspace = {kept}\n{plainly}" if plainly else ""
+    if "adapter" in facts:
+        given = "'first text', 'second text'" if pair else "'a text'"
+        return adapter_card.text(facts, given, "" if _embeds(facts) else reading, imports if plainly else "")
     if _embeds(facts):
         return (
             "Without it, the folder is a Sentence Transformers model:\n\n"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from graftlm.bundle import shared
+from graftlm.bundle import adapted, adapter_files, bases, shared
+from graftlm.bundle.adapted import without_pooler
 from graftlm.bundle.opening import Bundle
-from graftlm.bundle.strict import refuse
+from graftlm.bundle.strict import mapping, refuse
 from graftlm.bundle.tensors import check_tensors
 from graftlm.contracts.backbone import Card
 from graftlm.contracts.model import Model
@@ -42,28 +42,52 @@ def load(bundle: Bundle, *, precision: Precision = "auto", device: str = "auto")
     auto_model = str(value.get("auto_model"))
     if not re.fullmatch(r"AutoModel(For[A-Za-z0-9]+)?", auto_model):
         refuse(bundle.folder / "graft.json", "auto_model as a class of Transformers", repr(auto_model)[:80])
+    names = value["module"]
+    base, head = str(names.get("base", "")), names.get("head")
     with quiet():
         tokenizer = _tokenizer(bundle)
         if bundle.shared:
             module = shared.rebuilt(bundle, _encoder(bundle, bundle.folder), tokenizer)
+        elif "adapter" in value:
+            module = _adapted(bundle, base, head, auto_model, tokenizer)
         else:
-            module = _pooled(bundle) if bundle.style == "pooled" else _plain(bundle, auto_model)
+            module = _pooled(bundle) if bundle.style == "pooled" else _plain(bundle, bundle.folder, auto_model)
     bundle.task().with_logits(module)
-    names = value["module"]
-    base, head = str(names.get("base", "")), names.get("head")
-    for name in (base, head):
-        try:
-            module.get_submodule(name or "")
-        except (AttributeError, TypeError):
-            refuse(bundle.folder / "graft.json", "the names of parts of the model under 'module'", repr(name)[:80])
+    _named(bundle, module, base, head)
     place = formats.device_for(device)
     dtype, _ = formats.choose(precision, place)
     if dtype != torch.float32 or place.type != "cpu":
         module = formats.converted(module, dtype, head, place)
     model = Model(module.eval(), tokenizer, card, bundle.style, base, head, auto_model)  # type: ignore[arg-type]
-    if bundle.shared and bundle.style == "native":
+    if bundle.style == "native" and (bundle.shared or ("adapter" in value and bases.apart(value["adapter"]["base"]))):
+        side = tokenizer.padding_side
         bundle.task().furnish(model)
+        tokenizer.padding_side = side
     return model
+
+
+def _named(bundle: Bundle, module: nn.Module, *names: Any) -> None:
+    for name in names:
+        try:
+            module.get_submodule(name or "")
+        except (AttributeError, TypeError):
+            refuse(bundle.folder / "graft.json", "the names of parts of the model under 'module'", repr(name)[:80])
+
+
+def _adapted(bundle: Bundle, base: str, head: Any, auto_model: str, tokenizer: Any) -> nn.Module:
+    """Rebuild the base, from the bundle or from where it is named, and put the adapter in."""
+    entry = bundle.manifest["adapter"]
+    along = bundle.folder / bases.ALONG
+    if bases.apart(entry["base"]):
+        opened = bases.opened(bundle.folder / adapter_files.CONFIG, entry["base"])
+        plain = adapted.build(opened, bundle.style, auto_model, tokenizer, bundle.task(), bundle.space())
+    else:
+        plain = _encoder(bundle, along) if bundle.style == "pooled" else _plain(bundle, along, auto_model)
+    module = _pooled(bundle, plain) if bundle.style == "pooled" else plain
+    _named(bundle, module, base, head)
+    path = bundle.folder / adapter_files.CONFIG
+    adapted.put(bundle.folder, entry, mapping(path, path.read_bytes()), plain, module.get_submodule(base))
+    return module
 
 
 def _card(bundle: Bundle) -> Card:
@@ -96,7 +120,7 @@ def _tokenizer(bundle: Bundle) -> Any:
         _fail(bundle.folder, "a tokenizer", fault)
 
 
-def _plain(bundle: Bundle, auto_model: str, **extra: Any) -> nn.Module:
+def _plain(bundle: Bundle, folder: Path, auto_model: str, **extra: Any) -> nn.Module:
     """Read a plain checkpoint and refuse one whose tensors are not exactly those of its configuration."""
     import torch
     import transformers
@@ -106,7 +130,7 @@ def _plain(bundle: Bundle, auto_model: str, **extra: Any) -> nn.Module:
         refuse(bundle.folder / "graft.json", "auto_model as a class of Transformers", repr(auto_model))
     try:
         module, found = cls.from_pretrained(
-            bundle.folder,
+            folder,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -115,45 +139,38 @@ def _plain(bundle: Bundle, auto_model: str, **extra: Any) -> nn.Module:
             **extra,
         )
     except Exception as fault:  # any kind: the library reads what somebody else wrote
-        _fail(bundle.folder, "a checkpoint", fault)
+        _fail(folder, "a checkpoint", fault)
     faults = [
         f"{word.replace('_', ' ')}: {', '.join(sorted(map(str, found[word]))[:5])}"
         for word in ("missing_keys", "unexpected_keys", "mismatched_keys")
         if found.get(word)
     ]
     if faults:
-        refuse(bundle.folder / "model.safetensors", "the tensors of config.json, all and no more", "; ".join(faults))
+        refuse(folder / "model.safetensors", "the tensors of config.json, all and no more", "; ".join(faults))
     return module  # type: ignore[no-any-return]
 
 
 def _encoder(bundle: Bundle, folder: Path) -> nn.Module:
     """Read the encoder of a bundle, with its own pooler only where it was stored."""
     from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    takes = MODEL_MAPPING[type(config)] if type(config) in MODEL_MAPPING else None
-    cls = takes[0] if isinstance(takes, tuple) else takes
-    stored = any(
-        tensor.startswith("pooler.")
-        for name in bundle.manifest["files"]
-        if name.endswith(".safetensors") and "/" not in name
-        for tensor in check_tensors(bundle.folder / name)
-    )
-    bare = not stored and cls is not None and "add_pooling_layer" in inspect.signature(cls.__init__).parameters
-    return _plain(bundle, "AutoModel", **({"add_pooling_layer": False} if bare else {}))
+    stored = any(name.startswith("pooler.") for file in folder.glob("*.safetensors") for name in check_tensors(file))
+    return _plain(bundle, folder, "AutoModel", **({} if stored else without_pooler(config)))
 
 
-def _pooled(bundle: Bundle) -> nn.Module:
+def _pooled(bundle: Bundle, encoder: nn.Module | None = None) -> nn.Module:
+    """Put the pooling and the head of a bundle on an encoder, its own where none is given."""
     from safetensors.torch import load_file
 
     from graftlm.nn.pooled import PooledModel
 
+    encoder = _encoder(bundle, bundle.folder) if encoder is None else encoder
     if bundle.embeds:
-        return PooledModel(_encoder(bundle, bundle.folder), str(bundle.pooling), None, 0)
+        return PooledModel(encoder, str(bundle.pooling), None, 0)
     tensors = load_file(bundle.folder / "2_Dense/model.safetensors")
     size, width = tensors["linear.weight"].shape
-    module = PooledModel(_encoder(bundle, bundle.folder), str(bundle.pooling), size, width)
+    module = PooledModel(encoder, str(bundle.pooling), size, width)
     head = module.get_submodule("head")
     head.load_state_dict({name.removeprefix("linear."): tensor for name, tensor in tensors.items()})
     return module

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from graftlm.bundle import bases
 from graftlm.bundle.strict import mapping, refuse
 from graftlm.core import hashing
 
 NAME = "graft.json"
-FORMAT = 1
+FORMAT, NEWEST = 1, 2
+"""What whole models are written in, and what bundles with an adapter are."""
 SHARED = "shared"
 """Style of a bundle of several tasks: one backbone, and what each task has of its own in `heads/`."""
 TASK = r"\w[\w -]{0,63}"
@@ -47,10 +49,10 @@ def read(path: Path) -> dict[str, Any]:
     raw = path.read_bytes()
     value = mapping(path, raw)
     version = value.get("format_version")
-    if isinstance(version, int) and version > FORMAT:
+    if isinstance(version, int) and version > NEWEST:
         refuse(
             path,
-            f"format_version {FORMAT} or older",
+            f"format_version {NEWEST} or older",
             str(version),
             "The bundle comes from a newer version: pip install --upgrade graftlm. "
             "If it does not, the file is damaged: fetch it again.",
@@ -72,6 +74,12 @@ def _shape(path: Path, value: Mapping[str, Any]) -> None:
         _form(path, value)
         if len(value["tasks"]) != 1:
             refuse(path, "one task", f"{len(value['tasks'])}")
+    if "adapter" in value:
+        adapter = value["adapter"]
+        fits = isinstance(adapter, dict) and set(adapter) == {"type", "base"} and value["style"] != SHARED
+        if value["format_version"] < NEWEST or not fits:
+            refuse(path, f"an adapter's type and base, in format {NEWEST}", repr(adapter)[:80])
+        bases.check(path, adapter["base"])
     for name, task in value["tasks"].items():
         fits = isinstance(task, dict) and isinstance(task.get("use"), str) and isinstance(task.get("fields"), dict)
         if not fits or not isinstance(task.get("space"), dict) or not isinstance(task.get("roles"), list):

@@ -130,9 +130,9 @@ def verified(folder: Path) -> dict[str, Any]:
         refuse(path, "the manifest, which is written last", "none: the bundle is incomplete")
     value = manifest.read(path)
     entries = value["files"]
-    several = value["style"] == manifest.SHARED
-    parts = shared.heads_of(value) if several else safety.parts_of(value["style"], manifest.embeds(value))
-    safety.check_names(folder, value["style"], parts, entries, present)
+    several, adapter = value["style"] == manifest.SHARED, value.get("adapter")
+    parts = shared.heads_of(value) if several else safety.parts_of(value["style"], manifest.embeds(value), adapter)
+    safety.check_names(folder, value["style"], parts, safety.root_of(adapter), entries, present)
     safety.check_content(folder, entries)
     if several:
         safety.check_parts(folder, value["style"], None, "", [], entries)
@@ -142,5 +142,5 @@ def verified(folder: Path) -> dict[str, Any]:
     if manifest.embeds(value) and task["space"]["labels"]:
         refuse(path, "no labels where the answers are vectors of texts", repr(task["space"]["labels"])[:80])
     third = "Normalize" if manifest.embeds(value) else "Dense"
-    safety.check_parts(folder, value["style"], value.get("pooling"), third, task["space"]["labels"], entries)
+    safety.check_parts(folder, value["style"], value.get("pooling"), third, task["space"]["labels"], entries, adapter)
     return value

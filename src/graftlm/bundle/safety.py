@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graftlm.bundle import configurations, manifest
+from graftlm.bundle import adapter_files, bases, configurations, manifest
 from graftlm.bundle.strict import parse, refuse
 from graftlm.bundle.tensors import check_tensors
 from graftlm.core import hashing
@@ -25,9 +25,11 @@ TOKENIZER = {
     "source.spm", "target.spm",
     "chat_template.jinja",
 }  # fmt: skip
-PLAIN = TOKENIZER | {"config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json"}
+INDEX = "model.safetensors.index.json"
+CHECKPOINT = {"config.json", "generation_config.json", "model.safetensors", INDEX}
 POOLED = {"modules.json", "sentence_bert_config.json", "1_Pooling/config.json"}
 DENSE = {"2_Dense/config.json", "2_Dense/model.safetensors"}
+ADAPTER = {adapter_files.CONFIG, adapter_files.TENSORS}
 NEVER_READ = {".gitattributes", "LICENSE", "NOTICE"}
 """Beside these, any `.md` file: nothing reads them, so that a model card may be edited."""
 
@@ -66,32 +68,43 @@ def files_of(folder: Path) -> dict[str, Path]:
     return found
 
 
-def parts_of(style: str, embeds: bool) -> set[str]:
+def parts_of(style: str, embeds: bool, adapter: Mapping[str, Any] | None = None) -> set[str]:
     """Return the files that a bundle has beside a plain checkpoint's."""
-    if style != "pooled":
-        return set()
-    return POOLED if embeds else POOLED | DENSE
+    parts = set() if style != "pooled" else POOLED if embeds else POOLED | DENSE
+    return parts if adapter is None else parts | ADAPTER
 
 
-def check_names(folder: Path, style: str, parts: set[str], named: Iterable[str], present: Mapping[str, Path]) -> None:
+def root_of(adapter: Mapping[str, Any] | None) -> str | None:
+    """Return where a bundle's plain checkpoint stands: "" for the bundle itself, None where it is not in it."""
+    if adapter is None:
+        return ""
+    return None if bases.apart(adapter["base"]) else f"{bases.ALONG}/"
+
+
+def check_names(
+    folder: Path, style: str, parts: set[str], root: str | None, named: Iterable[str], present: Mapping[str, Path]
+) -> None:
     """Check that the folder holds what the manifest names, all of `parts` that the style needs, and nothing else.
+
+    `root` is where the plain checkpoint stands, None where there is none.
 
     Raises:
         BundleError: a file is missing, unknown, or has a name that no bundle of this style holds.
     """
     listed = set(named)
-    needed = {"config.json", "tokenizer_config.json"} | parts
+    needed = {"tokenizer_config.json"} | parts | (set() if root is None else {f"{root}config.json"})
     for name in sorted(listed | needed):
         if name not in present or name not in listed:
             why = "the bundle needs" if name in needed else "graft.json names"
             came = "none" if name not in present else "one that graft.json does not name"
             refuse(folder / name, f"this file, which {why}", came)
-    weights = {name for name in listed if name == "model.safetensors" or configurations.SHARD.fullmatch(name)}
-    if not weights:
-        refuse(folder / "model.safetensors", "the weights", "none")
-    known = PLAIN | parts
+    inside = {name.removeprefix(root) for name in listed if name.startswith(root)} if root is not None else set()
+    weights = {name for name in inside if name == "model.safetensors" or configurations.SHARD.fullmatch(name)}
+    if root is not None and not weights:
+        refuse(folder / f"{root}model.safetensors", "the weights", "none")
+    known = TOKENIZER | parts | {f"{root}{name}" for name in (CHECKPOINT | weights if root is not None else ())}
     for name in sorted(listed):
-        if name not in known and not configurations.SHARD.fullmatch(name) and not _free(name):
+        if name not in known and not _free(name):
             refuse(folder / name, f"the files of a {style} bundle", "one that does not belong to it")
     for name in sorted(set(present) - listed - {manifest.NAME}):
         if not _free(name):
@@ -125,11 +138,17 @@ def check_content(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> Non
 
 
 def check_parts(
-    folder: Path, style: str, pooling: str | None, third: str, labels: list[str], names: Iterable[str]
+    folder: Path,
+    style: str,
+    pooling: str | None,
+    third: str,
+    labels: list[str],
+    names: Iterable[str],
+    adapter: Mapping[str, Any] | None = None,
 ) -> None:
     """Check what the files say: tensors in range, configurations without code, labels in their order.
 
-    `third` is the last module of a pooled bundle, "Dense" or "Normalize".
+    `third` is the last module of a pooled bundle, "Dense" or "Normalize"; `adapter` the manifest's entry of one.
 
     Raises:
         BundleError: anything that could run code, reach outside the folder, or swap labels.
@@ -146,12 +165,16 @@ def check_parts(
     for name, tree in trees.items():
         if name == "tokenizer.json":
             configurations.check_tokenizer(folder / name, tree)
+        elif name == adapter_files.CONFIG and adapter is not None:
+            adapter_files.check(folder, tree, adapter)
         elif name not in ("vocab.json", "added_tokens.json"):
             configurations.check_tree(folder / name, tree)
-    configurations.check_config(folder / "config.json", trees["config.json"], style, labels)
+    root = root_of(adapter)
+    if root is not None:
+        configurations.check_config(folder / f"{root}config.json", trees[f"{root}config.json"], style, labels)
+        if f"{root}{INDEX}" in trees:
+            inside = {name.removeprefix(root) for name in names if name.startswith(root)}
+            configurations.check_index(folder / f"{root}{INDEX}", trees[f"{root}{INDEX}"], inside)
     configurations.check_tokenizer_config(folder / "tokenizer_config.json", trees["tokenizer_config.json"])
-    index = "model.safetensors.index.json"
-    if index in trees:
-        configurations.check_index(folder / index, trees[index], set(names))
     if style == "pooled":
         configurations.check_modules(folder, trees, str(pooling), third, len(labels))

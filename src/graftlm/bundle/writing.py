@@ -8,11 +8,12 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graftlm.bundle import card, manifest
+from graftlm.bundle import adapted, card, manifest
 from graftlm.bundle.configurations import IDENTITY, POOLING_KEYS
 from graftlm.bundle.opening import verified
 from graftlm.contracts.model import Model
@@ -23,7 +24,7 @@ from graftlm.core import files
 if TYPE_CHECKING:
     from graftlm.contracts.task import Task
 
-PACKAGES = ("graftlm", "torch", "transformers", "tokenizers", "safetensors", "numpy", "sentence-transformers")
+PACKAGES = ("graftlm", "torch", "transformers", "tokenizers", "safetensors", "numpy", "sentence-transformers", "peft")
 
 OF_THIS_MACHINE = {
     "_name_or_path", "name_or_path", "is_local", "local_files_only", "tokenizer_file", "vocab_file", "merges_file",
@@ -63,13 +64,16 @@ def write(
         roles = [role.name for role in task.roles if role.kind == "text" and role.required]
     with files.writing_folder(folder) as inside:
         with quiet():
+            base = partial(_encoder if model.style == "pooled" else _native, model=model, space=space)
+            adapter = adapted.write(inside, model, task, space, base)
+            if adapter is None:
+                base(inside)
             if model.style == "pooled":
                 _pooled(inside, model, max_length)
-            else:
-                _native(inside, model, space)
             _tokenizer(inside, model.tokenizer, max_length, task.writes_with == model.card.stack == "decoder")
         facts: dict[str, Any] = {
-            "format_version": manifest.FORMAT,
+            "format_version": manifest.NEWEST if adapter else manifest.FORMAT,
+            **({"adapter": adapter} if adapter else {}),
             "tasks": {task.name(): asked(task, space, roles)},
             **form(model, max_length),
             **came_from(model, recipe, lineage),
@@ -153,6 +157,12 @@ def _edit(path: Path, drop: set[str], **put: Any) -> None:
     _json(path, {**{key: item for key, item in tree.items() if key not in drop}, **put})
 
 
+def _encoder(inside: Path, model: Model, space: Space) -> None:
+    encoder = _module_of(model).encoder
+    encoder.save_pretrained(inside)
+    _edit(inside / "config.json", OF_THIS_MACHINE | OF_A_CLASSIFIER, architectures=[type(encoder).__name__])
+
+
 def _native(inside: Path, model: Model, space: Space) -> None:
     _module_of(model).save_pretrained(inside)
     labels: dict[str, Any] = {}
@@ -163,16 +173,14 @@ def _native(inside: Path, model: Model, space: Space) -> None:
 
 
 def _pooled(inside: Path, model: Model, max_length: int) -> None:
-    """Write the three modules in the form that Sentence Transformers reads since version 2.
+    """Write the modules beside the encoder in the form that Sentence Transformers reads since version 2.
 
     The third is the head, or what makes vectors one long.
     """
     from safetensors.torch import save_file
 
     module = _module_of(model)
-    encoder, head = module.encoder, module.head
-    encoder.save_pretrained(inside)
-    _edit(inside / "config.json", OF_THIS_MACHINE | OF_A_CLASSIFIER, architectures=[type(encoder).__name__])
+    head = module.head
     last = ("Normalize", "2_Normalize") if head is None else ("Dense", "2_Dense")
     kinds = (("Transformer", ""), ("Pooling", "1_Pooling"), last)
     modules = [

@@ -15,13 +15,18 @@ from graftlm.core.errors import listing
 
 
 class AdapterMethod(Method):
-    """Small parameters on frozen linear layers, by PEFT; they and the head train, and are folded in at the end.
+    """Small parameters on frozen linear layers, by PEFT; they and the head train.
 
-    The bundle is then a plain model of the base's size, as fast as the base.
+    With `merge` they are folded in at the end: the bundle is then a plain model of the base's size, as fast as the
+    base. Without, the bundle is a plain PEFT adapter of a few megabytes beside the name of its base.
     """
 
     adapter: ClassVar[bool] = True
     layout: ClassVar[Literal["keeps", "same", "merges"]] = "merges"
+    only_merged: ClassVar[str] = ""
+    """Why it cannot be kept as an adapter beside its base; empty: it can."""
+    merge: bool = True
+    """Whether the adapters are folded into the weights at the end; if not, the bundle is a PEFT adapter."""
     rate: float = Field(5.0, gt=0, le=1000)
     """Learning rate of the adapters, as a multiple of the run's."""
     targets: Literal["all", "attention"] | list[str] = "all"
@@ -42,22 +47,32 @@ class AdapterMethod(Method):
         others = [name for name in named if getattr(registry.load("method", name), "adapter", False)]
         if others:
             return f"only one kind of adapter fits in a model, and the recipe has '{others[0]}' too"
+        if not self.merge and self.only_merged:
+            return f"merge: false cannot be, since {self.only_merged}; set merge: true"
+        if not self.merge and "." in model.base:
+            return "several tasks share one backbone and each gets a bundle of its own, in which adapters are folded in"
         if not self.layers(model):
             there = sorted({name.rpartition(".")[2] for name in self._all(model)})
             return f"targets {self.targets} name no linear layer; '{model.card.name}' has {listing(there, 20)}"
         return None
 
     def apply(self, model: Model, setting: Setting) -> Adaptation:
-        """Put the adapters in; they and the head train, and at the end they are folded into the weights."""
+        """Put the adapters in; they and the head train, and at the end they are folded in or kept apart."""
         from graftlm.nn import adapters
 
         names = self.put(model, setting)
 
-        def fold() -> None:
-            adapters.merge(model.module)
-            model.module.requires_grad_(True)
+        def finish() -> None:
+            if self.merge:
+                adapters.merge(model.module)
+                model.module.requires_grad_(True)
+            else:
+                self.keep_apart(model)
 
-        return Adaptation(rates=dict.fromkeys(names, self.rate), finish=fold)
+        return Adaptation(rates=dict.fromkeys(names, self.rate), finish=finish)
+
+    def keep_apart(self, model: Model) -> None:
+        """Give the trained adapters the form that they are kept in beside an unchanged base; most have it already."""
 
     def put(self, model: Model, setting: Setting) -> list[str]:
         """Put the adapters in and freeze all but them and the head; return the names of their parameters."""

@@ -23,6 +23,7 @@ class Card:
     longest input in tokens; `prefix_cacheable` tells whether frozen lower blocks may be replaced by
     their stored outputs. `stack` says what it is made of: an "encoder" reads, a "decoder" reads and goes on
     writing, an "encoder-decoder" reads with one and writes with the other (its blocks are those of both).
+    `embedded` is the SHA-256 of the weights' file, where a package of this name holds them wherever it is installed.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Card:
     notes: tuple[str, ...] = field(default=())
     before: tuple[str, ...] = ()
     stack: Literal["encoder", "decoder", "encoder-decoder"] = "encoder"
+    embedded: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +96,8 @@ class Backbone(Plugin):
     def named(cls, name: str) -> dict[str, Any]:
         """Return the fields for `--base NAME`, once `claims` has won."""
         return {}
+
+    @classmethod
+    def published(cls, name: str, revision: str) -> dict[str, Any] | None:
+        """Return the fields that open one revision of a published model, None where this kind knows none."""
+        return None

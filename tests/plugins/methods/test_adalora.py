@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from graftlm.contracts.method import Update
 from graftlm.core import registry
 from graftlm.core.errors import UserError
+from graftlm.nn import adapters
 
 
 def method(**fields):
@@ -93,3 +96,23 @@ def test_what_cannot_be_is_refused(prepare):
     assert "leave no steps" in method(warm=0.5, settle=0.5).refuses(made.model, made.setting)
     assert "wide" in method(rank=8, start_rank=64).refuses(made.model, made.setting)
     assert method().refuses(made.model, made.setting) is None
+
+
+def test_kept_apart_the_ranks_that_are_left_are_plain_lora(prepare, logits_of):
+    made = prepare("tiny", dropout=0.0, steps=30)
+    kept = method(rank=2, start_rank=4, merge=False)
+    adaptation = kept.apply(made.model, made.setting)
+    given = {}
+
+    def look():
+        for name, part in adapters.layers(made.model.module).items():
+            p, q, e = (getattr(part, f"lora_{letter}")["default"].detach() for letter in "BAE")
+            given[name] = part.scaling["default"] / (part.ranknum["default"] + 1e-5) * p @ torch.diag(e[:, 0]) @ q
+        given["logits"] = logits_of(made)
+
+    finish = adaptation.finish
+    made.train(steps=30, job={"adaptations": [replace(adaptation, finish=lambda: (look(), finish()))]})
+    torch.testing.assert_close(logits_of(made), given.pop("logits"), atol=1e-5, rtol=1e-5)
+    for name, (a, b) in adapters.lora_factors(made.model.module).items():
+        torch.testing.assert_close(b @ a, given[name], atol=1e-6, rtol=1e-5)
+        assert len(a) <= 4

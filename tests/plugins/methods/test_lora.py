@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -101,3 +102,21 @@ def test_targets(prepare, targets, some):
     names = method(targets=targets).layers(made.model)
     assert any(name.endswith(some) for name in names)
     assert (len(names) < len(method().layers(made.model))) == (targets != "all")
+
+
+def test_kept_apart_the_base_is_untouched_and_a_checkpoint_holds_the_adapter_alone(prepare):
+    made = prepare("tiny")
+    before, layers = plain(made.model.module), method().layers(made.model)
+    adaptation = method(rank=2, merge=False).apply(made.model, made.setting)
+    kept = made.train(steps=2, job={"adaptations": [adaptation]})[-1].snapshot()
+    for name in layers:
+        assert torch.equal(made.model.module.get_parameter(f"{name}.base_layer.weight"), before[f"{name}.weight"])
+    held = [name for name in kept["tensors"] if name.startswith("weights.")]
+    assert len(held) == 2 * len(layers) + 2  # A and B of each layer, and the head
+    assert all("lora_" in name or ".head." in name for name in held)
+
+
+def test_several_tasks_need_merged_adapters(prepare):
+    made = prepare("tiny")
+    several = dataclasses.replace(made.model, base="tasks.one.encoder")
+    assert "folded in" in method(merge=False).refuses(several, made.setting)

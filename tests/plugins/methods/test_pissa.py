@@ -99,3 +99,23 @@ def test_targets(prepare, targets, some):
     names = method(targets=targets).layers(made.model)
     assert any(name.endswith(some) for name in names)
     assert (len(names) < len(method().layers(made.model))) == (targets != "all")
+
+
+@pytest.mark.parametrize("kind", ["tiny", {"use": "tiny", "architecture": "gpt2"}], ids=["bert", "gpt2"])
+def test_kept_apart_it_is_lora_of_twice_the_rank_on_the_weights_as_they_were(prepare, logits_of, kind):
+    made = prepare(kind, dropout=0.0)
+    before, layers = plain(made.model.module), method().layers(made.model)
+    adaptation = method(rank=3, merge=False).apply(made.model, made.setting)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in made.model.module.named_parameters():
+            if "lora_" in name:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    told = logits_of(made)
+    adaptation.finish()
+    torch.testing.assert_close(logits_of(made), told, atol=1e-5, rtol=1e-5)
+    for name in layers:
+        part = made.model.module.get_submodule(name)
+        assert torch.equal(part.base_layer.weight, before[f"{name}.weight"])
+        assert len(part.lora_A["default"].weight) == 6
+        assert part.scaling["default"] == 1

@@ -46,9 +46,7 @@ class Hub(Backbone):
             folder = None
         if folder is None or not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
             folder = self._fetch(wanted)
-        return from_folder(
-            folder, name=self.model, hub_id=self.model, revision=self.revision or folder.name, limit=self.max_length
-        )
+        return from_folder(folder, name=self.model, hub_id=self.model, revision=folder.name, limit=self.max_length)
 
     def _fetch(self, wanted: dict[str, Any]) -> Path:
         from huggingface_hub import HfApi, snapshot_download
@@ -86,6 +84,11 @@ class Hub(Backbone):
     def named(cls, name: str) -> dict[str, Any]:
         """Return the fields for `--base NAME`."""
         return {"model": name}
+
+    @classmethod
+    def published(cls, name: str, revision: str) -> dict[str, Any] | None:
+        """Return the fields that open one commit."""
+        return {"model": name, "revision": revision}
 
 
 def _within(seconds: float, call: Callable[[], Any]) -> None:

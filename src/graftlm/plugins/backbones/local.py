@@ -26,6 +26,11 @@ class Local(Backbone):
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
             raise UserError(f"The base model's folder '{self.path}' does not exist.")
+        if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+            raise UserError(
+                f"'{self.path}' holds an adapter, not a whole model, and a run cannot start from it. Train it with "
+                "merge: true (--set methods.0.merge=true) to fold it into its base."
+            )
         if not (folder / "config.json").is_file():
             held = listing(sorted(f.name for f in folder.iterdir())) or "nothing"
             raise UserError(

@@ -47,5 +47,6 @@ class Minilm(Backbone):
             hub_id="sentence-transformers/all-MiniLM-L6-v2",
             licence="Apache-2.0",
             languages=("en",),
+            embedded=SHA256,
             limit=self.max_length,
         )

@@ -23,7 +23,8 @@ class Adalora(AdapterMethod):
     """W + P L Q with L diagonal; entries of L are zeroed by importance until the budget of ranks is reached.
 
     Importance is the smoothed |w g| times its smoothed uncertainty. The budget falls by a cubic from `start_rank` to
-    `rank` for each layer on average. P and Q are held near orthogonal by |P^T P - 1| + |Q Q^T - 1|.
+    `rank` for each layer on average. P and Q are held near orthogonal by |P^T P - 1| + |Q Q^T - 1|. With merge: false
+    the ranks that are left are kept as plain LoRA.
     """
 
     source: ClassVar[str] = "Zhang et al. 2023, arXiv:2303.10512, algorithm 1; PEFT"
@@ -78,6 +79,18 @@ class Adalora(AdapterMethod):
             rates=plain.rates, terms=(_Orthogonal(strength=self.orthogonal),), after_update=ranks.after, finish=finish,
             state=ranks,
         )  # fmt: skip
+
+    def keep_apart(self, model: Model) -> None:
+        """Turn the ranks that are left into plain LoRA, whose product is P L Q."""
+        from graftlm.nn import adapters
+
+        found = {}
+        for name, part in adapters.layers(model.module).items():
+            a, b, e = (getattr(part, f"lora_{letter}")[_NAME].detach() for letter in "ABE")
+            left = e[:, 0] != 0
+            scale = part.scaling[_NAME] / (part.ranknum[_NAME].item() + 1e-5)  # as PEFT's forward pass has it
+            found[name] = ((a * e)[left], b[:, left] * scale)
+        adapters.become_lora(model.module, found)
 
 
 def _peft() -> Any:

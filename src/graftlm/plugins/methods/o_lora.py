@@ -33,6 +33,7 @@ class OLora(AdapterMethod):
     source: ClassVar[str] = "Wang et al. 2023, arXiv:2310.14152, equations 6 to 8; cmnfriend/O-LoRA:uie_trainer_lora.py"
     when: ClassVar[str] = "A chain of runs with adapters; `osf` keeps what matters of the base's own weights."
     wants_start: ClassVar[bool] = True
+    only_merged: ClassVar[str] = "the next run of a chain starts from the weights with the adapters folded in"
     rank: int = Field(8, ge=1, le=4096)
     """Columns of A and rows of B."""
     alpha: float = Field(16.0, gt=0)

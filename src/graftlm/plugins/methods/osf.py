@@ -22,6 +22,7 @@ class Osf(AdapterMethod):
 
     source: ClassVar[str] = "Nayak et al. 2025, arXiv:2504.07097, section 3; PEFT's OSFConfig"
     when: ClassVar[str] = "A chain of runs in which the base's strongest directions must stay; `o_lora` keeps LoRA's."
+    only_merged: ClassVar[str] = "the base's own matrices move, and no adapter holds what becomes of them"
     share: float = Field(0.5, gt=0, lt=1)
     """Share of the singular directions that stay as they are."""
     rate: float = Field(1.0, gt=0, le=1000)
