@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from graftlm.contracts.loss import Loss
 
 Inner = Callable[[Any], float]
-"""Leaves the gradient of one effective batch in the parameters; returns the mean loss."""
+"""Adds the gradient of one effective batch to what the parameters hold; returns the mean loss. A wrap finds nothing
+there: what an outer one left is put aside, and added afterwards."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -11,6 +12,19 @@ from torch import Tensor, nn
 
 Edit = Callable[[Tensor, Tensor], Tensor]
 """Takes the embeddings (B, L, H) and which tokens are real (B, L); returns the embeddings to go on with."""
+
+
+_depth: ContextVar[int] = ContextVar("depth", default=0)
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """While in the block, passes are not seen by the edits that began outside: it is no pass of their step."""
+    token = _depth.set(_depth.get() + 1)
+    try:
+        yield
+    finally:
+        _depth.reset(token)
 
 
 @contextmanager
@@ -21,13 +35,14 @@ def edited(module: nn.Module, edit: Edit) -> Iterator[None]:
     what the attention mask of the call says.
     """
     given: dict[str, Any] = {}
+    depth = _depth.get()
 
     def hear(_module: nn.Module, _args: Any, kwargs: Mapping[str, Any]) -> None:
         given.clear()
         given.update(kwargs)
 
     def change(_module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        return edit(output, _real(args[0], given))
+        return edit(output, _real(args[0], given)) if _depth.get() == depth else output
 
     hooks = [
         module.register_forward_pre_hook(hear, with_kwargs=True),

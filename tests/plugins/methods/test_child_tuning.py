@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from graftlm.contracts.ground import Ground
@@ -80,3 +81,18 @@ def test_entries_that_are_left_out_never_move(prepare):
             moved += int((tensor != start[name]).sum())
             total += tensor.numel()
     assert 0.05 < moved / total <= 0.101
+
+
+@pytest.mark.parametrize("other", ["fgm", "freelb", "neftune", "pgd"])
+def test_what_is_perturbed_does_not_choose_the_entries(prepare, other):
+    def chosen(*names):
+        made = prepare("tiny", dropout=0.0)
+        records = [registry.make("method", {"use": name} | fields) for name, fields in names]
+        adaptations = [record.apply(made.model, made.setting) for record in records]
+        made.train(steps=1, job={"adaptations": adaptations})
+        return dict(adaptations[-1].state["masks"].items())
+
+    child = ("child_tuning", {"share": 0.2, "rows": 5})
+    alone, beside = chosen(child), chosen((other, {}), child)
+    assert alone
+    assert all(torch.equal(alone[name], beside[name]) for name in alone)

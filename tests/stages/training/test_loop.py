@@ -205,6 +205,37 @@ def test_an_adaptation_is_honoured(setup):
     assert calls == [*around, "updated 0 True", *around, "updated 1 True", "second finished", "first finished"]
 
 
+def test_a_wrap_finds_its_own_gradient_alone_and_an_outer_one_gets_the_sum(setup):
+    made, found = setup(dropout=0.0), []
+    weight = made.model.module.head.weight
+
+    def twice(inner):
+        def gradient(batches):
+            loss = inner(batches)
+            inner(batches)
+            return loss
+
+        return gradient
+
+    def tenfold(inner):
+        def gradient(batches):
+            assert weight.grad is None
+            loss = inner(batches)
+            found.append(weight.grad.clone())
+            weight.grad.mul_(10)
+            return loss
+
+        return gradient
+
+    adaptations = [Adaptation(wrap=twice), Adaptation(wrap=tenfold)]
+    loop = Loop(made.job(adaptations=adaptations), made.section(), made.accelerator)
+    loop.gradient(loop.micro_batches(loop.rows_of(0)))
+    loop.close()
+    assert len(found) == 2
+    assert found[0].abs().sum() > 0
+    torch.testing.assert_close(weight.grad, 10 * (found[0] + found[1]))
+
+
 def test_rates_multiply_the_learning_rate_by_prefix(setup):
     made = setup()
     before = made.weights()

@@ -41,6 +41,7 @@ class ChildTuning(Method):
 
         from graftlm.nn.kept import Counter, Kept, full_size, moving, resting
         from graftlm.nn.masks import random_masks
+        from graftlm.nn.perturbation import untouched
 
         start_plain_head(model, setting)
         counter, masks = Counter(), Kept()
@@ -60,7 +61,7 @@ class ChildTuning(Method):
         def choose(inner: Inner) -> None:
             """Mark the entries with the largest sums of squared gradients."""
             sums = [torch.zeros_like(p) for p in parameters.values()]
-            with resting(model.module):
+            with resting(model.module), untouched():
                 for batch in rows:
                     inner([batch])
                     grads = [torch.zeros(()) if p.grad is None else p.grad for p in parameters.values()]

@@ -25,7 +25,7 @@ from graftlm.nn.prefix import FrozenPrefix
 from graftlm.nn.schedules import multiplier
 from graftlm.recipe import TrainSection
 from graftlm.stages.training import sparing
-from graftlm.stages.training.beginning import Passes, begin, end, settled, why_not_stored
+from graftlm.stages.training.beginning import Passes, added, begin, end, settled, why_not_stored
 from graftlm.stages.training.groups import multipliers, parameter_groups
 from graftlm.stages.training.held import Held
 from graftlm.stages.training.job import Job
@@ -85,7 +85,7 @@ class Loop(Held):
         self.gradient: Inner = self._gradient
         for adaptation in reversed(job.adaptations):
             if adaptation.wrap is not None:
-                self.gradient = adaptation.wrap(self.gradient)
+                self.gradient = added(adaptation.wrap(self.gradient), self.trainable)
 
     def prepare_prefix(self) -> None:
         """Compute the outputs of a frozen prefix once, where that is exact."""
