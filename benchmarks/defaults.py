@@ -2,7 +2,8 @@
 
 Each data set is fitted with its own train, dev and test files, where it has them. `floor` is TF-IDF with a linear
 SVM, untuned, measured on the same files and kept beside the data; `plain_loop` is the test accuracy that a plain
-fine-tuning loop with the same model reached, one seed.
+fine-tuning loop with the same model reached, one seed. Each run is kept as soon as it ends; sets that are not run
+again keep theirs, unless what was kept was a trial.
 """
 
 from __future__ import annotations
@@ -46,24 +47,37 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     given = parser.parse_args()
     began = harness.machine(given.threads)
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in given.sets}
+    trial = given.rows is not None or given.model != "minilm"
+    runs = {} if trial else kept(given.out or harness.RESULTS / f"{NAME}.json")
     for name in given.sets:
         with tempfile.TemporaryDirectory(prefix="graftlm-bench-") as folder:
             files = texts.data_set(name)
             if given.rows:
                 files = texts.cut(files, given.rows, Path(folder))
+            found: list[dict[str, Any]] = []
             for seed in given.seeds:
                 one = harness.side(
                     __file__, "default", threads=given.threads, train=files["train"], test=files["test"],
                     valid=files.get("valid"), model=given.model, seed=seed,
                 )  # fmt: skip
-                runs[name].append({"seed": seed, **one})
+                found.append({"seed": seed, "machine": began, **one})
+                runs = {**runs, name: found}
                 harness.say(f"{name}, seed {seed}: {100 * one['accuracy']:.2f} % in {one['process_seconds']:.0f} s")
-    summary = summarise(runs, floors())
-    harness.report(
-        NAME, given, began, complete=given.rows is None and given.model == "minilm" and set(given.sets) == set(SETS),
-        summary=summary, checks=checks(summary), runs=runs,
-    )  # fmt: skip
+                summary = summarise(runs, floors())
+                harness.report(
+                    NAME, given, began, complete=not trial and set(runs) == set(SETS), summary=summary,
+                    checks=checks(summary), runs=runs, aloud=(name, seed) == (given.sets[-1], given.seeds[-1]),
+                )  # fmt: skip
+
+
+def kept(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the runs that lie in a file of results, by data set; none where they were a trial."""
+    if not path.is_file():
+        return {}
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if result["settings"]["rows"] is not None or result["settings"]["model"] != "minilm":
+        return {}
+    return dict(result["runs"])
 
 
 def summarise(runs: dict[str, list[dict[str, Any]]], floor: dict[str, dict[str, float]]) -> dict[str, Any]:

@@ -198,8 +198,9 @@ def report(
     summary: Mapping[str, Any],
     checks: Sequence[Mapping[str, Any]],
     runs: Any,
+    aloud: bool = True,
 ) -> None:
-    """Write the result to its file and to standard output.
+    """Write the result to its file and, unless more of it comes, to standard output.
 
     `complete` tells whether it was measured as its target asks: full data, the real model, all seeds.
     """
@@ -218,4 +219,5 @@ def report(
     part = path.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
-    print(text, end="")
+    if aloud:
+        print(text, end="")
