@@ -96,3 +96,14 @@ def test_lines_keep_their_ends_and_mark_broken_bytes(tmp_path):
     path = tmp_path / "x.txt"
     path.write_bytes(b"a\r\nb\rc\n\xff")
     assert list(Lines(path, "utf-8")) == ["a\r\n", "b\r", "c\n", "\udcff"]
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_mark_that_stands_twice_is_no_character(tmp_path, codec, zipped):
+    data = ("\ufeff\ufeff" + "text,label\n" + "no,0\n" * 20).encode(codec)
+    path = tmp_path / "twice.csv"
+    path.write_bytes(gzip.compress(data) if zipped else data)
+    found = textfile.encoding(path)
+    assert next(iter(textfile.Lines(path, found.codec))) == "text,label\n"
+    assert "".join(textfile.decoded(path, found.codec)).startswith("text,label\n")

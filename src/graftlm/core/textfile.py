@@ -120,6 +120,16 @@ def chunks(given: Given) -> Iterator[bytes]:
 
 
 def _plain(raw: Iterator[bytes]) -> Iterator[bytes]:
+    unzipped = _unzipped(raw)
+    first = next(unzipped, b"")
+    for mark, _, _ in _BOMS:  # a file saved twice has two: the second would be taken for the first character
+        while first.startswith(mark + mark):
+            first = first[len(mark) :]
+    yield first
+    yield from unzipped
+
+
+def _unzipped(raw: Iterator[bytes]) -> Iterator[bytes]:
     first = next(raw, b"")
     if not first.startswith(b"\x1f\x8b"):
         yield first
