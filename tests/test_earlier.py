@@ -74,6 +74,21 @@ def test_a_fit_from_its_bundle_holds_what_it_knew(first, place, loss, strength):
     assert told[loss] < 0.5 * told["plain"]
 
 
+def test_apart_from_the_gradient_more_strength_holds_more(first, place):
+    """In the gradient, Adam's steps carry weights past their anchors and back: much strength holds less than some."""
+    other = {"card": "noun", "money": "verb", "trip": "noun"}
+    train = write(place / "h.jsonl", [{**row, "label": other[row["label"]]} for row in rows(60, 3)])
+    given = {**QUICK, "base": str(first.bundle), "baselines": "none", "rate": 2e-3, "epochs": 8, "settings": LAST}
+
+    def told(step, strength):
+        loss = {"use": "ewc", "run": str(first.folder), "strength": strength, "step": step}
+        return drift(first, fit(train, out=str(place / f"{step}{strength:g}"), loss=[loss], **given))
+
+    some, much, most = (told("decoupled", strength) for strength in (1e2, 1e4, 1e6))
+    assert most < much < some
+    assert told("gradient", 1e6) > 2 * most
+
+
 def test_a_chain_hands_on_what_its_runs_left(first, place):
     """Synaptic intelligence: the second run holds what the first one's path was worth, and leaves the sum of both."""
     other = {"card": "noun", "money": "verb", "trip": "noun"}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graftlm.contracts.ground import Ground
+    from graftlm.contracts.method import Update
 
 
 def _nothing(*_: Any) -> Outputs:
@@ -100,6 +101,9 @@ class Loss(Plugin):
     def prepare(self, ground: Ground) -> nn.Module | None:
         """Return this run's object where it takes more than the model: rows, the model before any method, a run."""
         return self.start(ground.model, ground.task, ground.space)
+
+    def after_update(self, model: Model, state: Any, update: Update) -> None:
+        """Change weights after each update, where the term acts apart from the gradient; most do nothing."""
 
     @abstractmethod
     def __call__(self, look: Look) -> Tensor:

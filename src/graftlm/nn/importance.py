@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -54,6 +54,13 @@ def carried(
     return out
 
 
+def relative(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights through their mean over all entries, so that a strength means the same for every base."""
+    count = sum(each.numel() for each in weights.values())
+    mean = sum(float(each.double().sum()) for each in weights.values()) / max(1, count)
+    return {name: each / mean if mean > 0 else each for name, each in weights.items()}
+
+
 def vector(outputs: Any, mask: Tensor) -> Tensor:
     """Return one vector for each sequence (B, H): the pooled one, else the mean of the last states of real tokens."""
     pooled: Tensor | None = getattr(outputs, "pooled", None)
@@ -76,6 +83,19 @@ class Held(nn.Module):
         super().__init__()
         self.first = Kept(first, saved=False)
         self.weights = Kept(weights)
+
+    def pull(self, module: nn.Module, strength: float, rate: Callable[[str], float]) -> None:
+        """Move each parameter toward its anchor, to where the penalty's pull and the way back are in balance.
+
+        w <- w0 + (w - w0) / (1 + rate * strength * weight), the implicit step: it never goes past the anchor, however
+        large the strength.
+        """
+        with torch.no_grad():
+            for name, first in self.first.items():
+                if (step := rate(name) * strength) > 0:
+                    parameter = module.get_parameter(name)
+                    (weight,) = self.weights.of([name])
+                    parameter.sub_(first).div_(weight * step + 1).add_(first)
 
     def penalty(self, module: nn.Module) -> Tensor:
         """Return 1/2 * sum of weights * (parameter - anchor)^2."""

@@ -9,9 +9,10 @@ import torch
 from pydantic import ValidationError
 
 from graftlm.contracts import fisher
+from graftlm.contracts.method import Update
 from graftlm.core import registry, seeds
 from graftlm.core.errors import UserError
-from graftlm.nn.importance import importance
+from graftlm.nn.importance import Held, importance, relative
 
 
 def test_on_a_logistic_regression_the_fisher_is_the_closed_form():
@@ -35,6 +36,51 @@ def test_the_mean_of_squares_is_not_the_square_of_the_mean():
     weight = torch.tensor([1.0], requires_grad=True)
     found = importance({"w": weight}, iter([weight.sum(), (-weight).sum()]))["w"]
     assert found.item() == 1.0
+
+
+def test_the_decoupled_step_is_the_implicit_one_and_never_goes_past_the_anchor():
+    """The minimum over v of 1/2 |v - w|^2 + rate * strength * F / 2 * (v - w0)^2."""
+    module = torch.nn.Linear(3, 1, bias=False)
+    start, worth = torch.tensor([[1.0, -2.0, 0.5]]), torch.tensor([[2.0, 0.0, 4.0]])
+    for strength in (10.0, 1e9):
+        with torch.no_grad():
+            module.weight.copy_(torch.tensor([[3.0, 3.0, -3.5]]))
+        before = module.weight.detach().clone()
+        Held({"weight": start}, {"weight": worth}).pull(module, strength, lambda name: 0.1)
+        expected = (before + 0.1 * strength * worth * start) / (1 + 0.1 * strength * worth)
+        torch.testing.assert_close(module.weight.detach(), expected, rtol=1e-5, atol=1e-6)
+    held = module.weight.detach().clone()
+    Held({"weight": start}, {"weight": worth}).pull(module, 10.0, lambda name: 0.0)
+    assert torch.equal(module.weight, held)  # what does not train is not pulled
+
+
+def test_worth_through_its_mean_means_the_same_for_every_base():
+    found = relative({"a": torch.tensor([1.0, 3.0]), "b": torch.tensor([[2.0], [10.0]])})
+    torch.testing.assert_close(found["b"].flatten(), torch.tensor([0.5, 2.5]))
+    torch.testing.assert_close(found["a"], torch.tensor([0.25, 0.75]))
+    assert relative({"a": torch.zeros(2)})["a"].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["ewc", "online_ewc", "mas"])
+def test_decoupled_it_adds_nothing_to_the_loss_and_pulls_after_the_update(ground, moved, look_at, name):
+    made = ground()
+    loss = registry.make("loss", {"use": name, "step": "decoupled", "strength": 1e9, "rows": 5})
+    start = made.weights()
+    state = loss.prepare(made.ground)
+    moved(made)
+    away = made.weights()
+    assert float(loss(look_at(made, state=state))) == 0.0
+    loss.after_update(made.model, state, Update(0, lambda parameter: 1.0))
+    now = made.weights()
+    (worth,) = [dict(state.weights.items())]
+    assert any((now[n] != away[n]).any() for n in worth)
+    for parameter, each in worth.items():
+        some = each > 1e-3
+        torch.testing.assert_close(now[parameter][some], start[parameter][some], rtol=1e-4, atol=1e-4)
+    plain = registry.make("loss", {"use": name, "rows": 5})
+    kept = made.weights()
+    plain.after_update(made.model, state, Update(0, lambda parameter: 1.0))
+    assert all(torch.equal(tensor, made.weights()[n]) for n, tensor in kept.items())
 
 
 def penalty_by_hand(made, weights, start):

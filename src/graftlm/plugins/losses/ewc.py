@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from graftlm.contracts import fisher
+from graftlm.contracts.anchored import AnchoredLoss
 from graftlm.contracts.ground import Ground
-from graftlm.contracts.loss import Look, Loss, base_moves
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
-class Ewc(Loss):
+class Ewc(AnchoredLoss):
     """1/2 * sum over i of F_i * (w_i - w0_i)^2, with F_i = E_x E_(y ~ p(.|x)) [(d ln p(y|x) / dw_i)^2] at w0.
 
     The gradient of each row is squared by itself. F comes from an earlier run's task and training rows (`run`), from
@@ -27,9 +27,9 @@ class Ewc(Loss):
     when: ClassVar[str] = (
         "The base must keep what a given task or text needs of it; `l2_sp` holds all weights alike and costs less."
     )
-    wants_start: ClassVar[bool] = True
     strength: float = Field(100.0, ge=0)
-    """lambda: weight of this term in the sum; 10 to 10000 are usual."""
+    """lambda, chosen on validation rows. Sane in the gradient: 10 to 1000 (above, see `step`); decoupled: 100 to
+    1000000, where more always holds more."""
     run: str | None = None
     """Folder of an earlier run, where this one's base comes from."""
     text: str | None = None
@@ -45,13 +45,9 @@ class Ewc(Loss):
             raise ValueError("give a run or a text, not both")
         return self
 
-    def clashes(self, methods: Any) -> str | None:
-        """Refuse where the base does not move."""
-        return base_moves(methods)
-
     def prepare(self, ground: Ground) -> nn.Module | None:
         """Compute F before the first step."""
-        from graftlm.nn.importance import Held, carried
+        from graftlm.nn.importance import carried
         from graftlm.nn.kept import anchors
 
         model = ground.model
@@ -66,9 +62,4 @@ class Ewc(Loss):
             weights = carried(found, prefix, model.module, model.base, first)
         else:
             weights = fisher.of_vectors(ground, first, self.rows)
-        return Held(first, weights)
-
-    def __call__(self, look: Look) -> Tensor:
-        """Return the penalty."""
-        penalty: Tensor = look.state.penalty(look.model.module)
-        return penalty
+        return self.held(first, weights)

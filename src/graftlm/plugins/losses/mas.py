@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from graftlm.contracts import fisher
+from graftlm.contracts.anchored import AnchoredLoss
 from graftlm.contracts.ground import Ground
-from graftlm.contracts.loss import Look, Loss, base_moves
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class Mas(Loss):
+class Mas(AnchoredLoss):
     """The sum over i of O_i * (w_i - w0_i)^2, with O_i the mean over rows of |d ||f(x)||^2 / dw_i|.
 
     f are the logits of an earlier run on its own training rows, or, without a run, the base's vectors of the rows that
@@ -25,7 +25,6 @@ class Mas(Loss):
 
     source: ClassVar[str] = "Aljundi et al. 2018, arXiv:1711.09601, section 4.1, equations 2 to 4"
     when: ClassVar[str] = "As `ewc`, where the old rows have no labels."
-    wants_start: ClassVar[bool] = True
     strength: float = Field(1.0, ge=0)
     """lambda: weight of this term in the sum."""
     run: str | None = None
@@ -33,13 +32,9 @@ class Mas(Loss):
     rows: int = Field(256, ge=1, le=1_000_000)
     """Rows that O is averaged over."""
 
-    def clashes(self, methods: Any) -> str | None:
-        """Refuse where the base does not move."""
-        return base_moves(methods)
-
     def prepare(self, ground: Ground) -> nn.Module | None:
         """Compute O before the first step."""
-        from graftlm.nn.importance import Held, carried, importance, vector
+        from graftlm.nn.importance import carried, importance, vector
         from graftlm.nn.kept import anchors, resting
 
         model = ground.model
@@ -53,7 +48,7 @@ class Mas(Loss):
 
             with resting(model.module):
                 found = importance({n: model.module.get_parameter(n) for n in first}, sizes(), squared=False)
-            return Held(first, {name: 2 * each for name, each in found.items()})
+            return self.held(first, {name: 2 * each for name, each in found.items()})
         earlier = ground.earlier(self.run)
         fisher.check_same_start(ground, earlier, self.run)
         module = earlier.model.module
@@ -65,9 +60,4 @@ class Mas(Loss):
         found = carried(
             importance(parameters, values, squared=False), earlier.model.base, model.module, model.base, first
         )
-        return Held(first, {name: 2 * each for name, each in found.items()})  # the penalty has one half in it
-
-    def __call__(self, look: Look) -> Tensor:
-        """Return the penalty."""
-        penalty: Tensor = look.state.penalty(look.model.module)
-        return penalty
+        return self.held(first, {name: 2 * each for name, each in found.items()})  # the penalty has one half in it

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from graftlm.contracts import fisher
+from graftlm.contracts.anchored import AnchoredLoss
 from graftlm.contracts.ground import Ground
-from graftlm.contracts.loss import Look, Loss, base_moves
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class OnlineEwc(Loss):
+class OnlineEwc(AnchoredLoss):
     """1/2 * sum over i of F_i * (w_i - w0_i)^2, with F = gamma * F before + F_t over the runs t in their order.
 
     F_t is the Fisher matrix's diagonal of run t at the weights that it ended with, as in `ewc`; w0 are the weights
@@ -24,9 +24,8 @@ class OnlineEwc(Loss):
 
     source: ClassVar[str] = "Schwarz et al. 2018, arXiv:1805.06370, section 3.2 and equation 9"
     when: ClassVar[str] = "A chain of several runs at the price of one; `ewc` for one run before this one."
-    wants_start: ClassVar[bool] = True
     strength: float = Field(100.0, ge=0)
-    """lambda: weight of this term in the sum."""
+    """lambda; sane ranges are those of `ewc`."""
     runs: list[str] = Field(default_factory=list)
     """Folders of the earlier runs, first to last; this one's base comes from the last."""
     gamma: float = Field(0.95, ge=0, le=1)
@@ -36,19 +35,15 @@ class OnlineEwc(Loss):
     labels: Literal["model", "data"] = "model"
     """y: drawn from the model's own answers (the Fisher matrix), or the truth (the empirical one)."""
 
-    def clashes(self, methods: Any) -> str | None:
-        """Refuse where the base does not move."""
-        return base_moves(methods)
-
     def prepare(self, ground: Ground) -> nn.Module | None:
         """Compute each F before the first step, and add them up."""
-        from graftlm.nn.importance import Held, carried
+        from graftlm.nn.importance import carried
         from graftlm.nn.kept import anchors
 
         model = ground.model
         first = anchors(model.module, model.base, model.head, ground.start)
         if not self.runs:
-            return Held(first, fisher.of_vectors(ground, first, self.rows))
+            return self.held(first, fisher.of_vectors(ground, first, self.rows))
         total: dict[str, Tensor] = {}
         for place, run in enumerate(self.runs):
             earlier = ground.earlier(run)
@@ -57,9 +52,4 @@ class OnlineEwc(Loss):
             found = fisher.of_run(earlier, self.rows, self.labels, ground.seed)
             here = carried(found, earlier.model.base, model.module, model.base, first)
             total = {name: here[name] + self.gamma * total[name] if total else here[name] for name in here}
-        return Held(first, total)
-
-    def __call__(self, look: Look) -> Tensor:
-        """Return the penalty."""
-        penalty: Tensor = look.state.penalty(look.model.module)
-        return penalty
+        return self.held(first, total)

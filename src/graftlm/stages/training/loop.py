@@ -224,6 +224,8 @@ class Loop(Held):
                 torch.nn.utils.clip_grads_with_norm_(self.trainable, self.section.clip, norm)
         self.optimizer.step()
         update = Update(self.step, self._rate)
+        for loss_of, key in self.terms:
+            loss_of.after_update(self.model, self.states[key] if key in self.states else None, update)
         for adaptation in self.job.adaptations:
             if adaptation.after_update is not None:
                 adaptation.after_update(update)
