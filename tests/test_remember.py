@@ -123,6 +123,14 @@ def test_another_start_is_refused(next_one, first):
         next_one("other", base="tiny")
 
 
+def test_a_method_that_keeps_parts_beside_the_base_is_refused_before_training(next_one, place):
+    for name, settings in (("bottleneck", {}), ("lora", {"methods.0.merge": False})):
+        own = {**QUICK["settings"], **settings}
+        with pytest.raises(UserError, match=f"the method '{name}' keeps parts beside the base model"):
+            next_one(f"keeps_{name}", method=name, settings=own)
+        assert not (place / f"keeps_{name}" / "checkpoints").exists()
+
+
 def test_a_run_without_its_recipe_or_rows_is_refused(next_one, first, place):
     bare = place / "bare"
     shutil.copytree(first.folder, bare)

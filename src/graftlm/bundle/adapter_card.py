@@ -7,7 +7,7 @@ from typing import Any
 
 from graftlm.bundle import bases
 
-_POOLED = {
+POOLED = {
     "mean": "mask = inputs['attention_mask'].unsqueeze(-1).float()\nvectors = (states * mask).sum(1) / mask.sum(1)",
     "cls": "vectors = states[:, 0]",
     "max": (
@@ -57,7 +57,7 @@ def _place(base: Mapping[str, str]) -> str:
 
 def _head(facts: Mapping[str, Any]) -> list[str]:
     """Return what makes logits, or vectors of length one, of an encoder's states."""
-    lines = ["states = model(**inputs).last_hidden_state", _POOLED[facts["pooling"]]]
+    lines = ["states = model(**inputs).last_hidden_state", POOLED[facts["pooling"]]]
     if facts["module"]["head"] is None:
         return [*lines, "vectors = vectors / vectors.norm(dim=-1, keepdim=True)"]
     return [

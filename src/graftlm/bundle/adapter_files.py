@@ -17,6 +17,7 @@ PREFIX = "base_model.model."
 LARGEST_RANK = 65_536
 
 _NUMBER, _SHARE, _FLAG, _NAMES = "a number", "a share", "true or false", "names of layers"
+_F = "relu, gelu or silu"
 _LAYERS = {
     "fan_in_fan_out": _FLAG,
     "inference_mode": _FLAG,
@@ -24,6 +25,13 @@ _LAYERS = {
     "target_modules": _NAMES,
 }
 _FIELDS: dict[str, dict[str, str]] = {
+    "BOTTLENECK": {
+        "target_modules": _NAMES,
+        "modules_to_save": _NAMES,
+        "r": _NUMBER,
+        "scale": _NUMBER,
+        "activation": _F,
+    },
     "LORA": {**_LAYERS, "r": _NUMBER, "lora_alpha": _NUMBER, "lora_dropout": _SHARE, "use_dora": _FLAG},
     "IA3": {**_LAYERS, "feedforward_modules": _NAMES},
 }
@@ -91,6 +99,8 @@ def check(folder: Path, tree: Any, entry: Mapping[str, Any]) -> None:
 
 
 def _fits(kind: str, value: Any) -> bool:
+    if kind == _F:
+        return value in ("relu", "gelu", "silu")
     if kind == _FLAG:
         return isinstance(value, bool)
     if kind == _NAMES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graftlm.bundle import adapter_card
+from graftlm.bundle import adapter_card, narrow
 
 MOST_LABELS = 60
 
@@ -79,7 +79,9 @@ def _front(facts: Mapping[str, Any]) -> str:
     if facts["licence"] and facts["licence"] != "unknown":
         lines.append(f"license: {str(facts['licence']).lower()}")
     library = "sentence-transformers" if facts["style"] == "pooled" else "transformers"
-    lines.append(f"library_name: {'peft' if 'adapter' in facts else library}")
+    if "adapter" in facts:
+        library = "transformers" if facts["adapter"]["type"] == narrow.KIND else "peft"
+    lines.append(f"library_name: {library}")
     for part, tag in _TAGS.items():
         if part in facts["auto_model"]:
             lines.append(f"pipeline_tag: {tag}")
@@ -157,7 +159,8 @@ def _plain(facts: Mapping[str, Any], plainly: str) -> str:
     reading = f"\n\nspace = {kept}\n{plainly}" if plainly else ""
     if "adapter" in facts:
         given = "'first text', 'second text'" if pair else "'a text'"
-        return adapter_card.text(facts, given, "" if _embeds(facts) else reading, imports if plainly else "")
+        told = narrow.text if facts["adapter"]["type"] == narrow.KIND else adapter_card.text
+        return told(facts, given, "" if _embeds(facts) else reading, imports if plainly else "")
     if _embeds(facts):
         return (
             "Without it, the folder is a Sentence Transformers model:\n\n"

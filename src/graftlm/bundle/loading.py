@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from graftlm.bundle import adapted, adapter_files, bases, shared
+from graftlm.bundle import adapted, adapter_files, bases, narrow, shared
 from graftlm.bundle.adapted import without_pooler
 from graftlm.bundle.opening import Bundle
 from graftlm.bundle.strict import mapping, refuse
@@ -86,7 +86,8 @@ def _adapted(bundle: Bundle, base: str, head: Any, auto_model: str, tokenizer: A
     module = _pooled(bundle, plain) if bundle.style == "pooled" else plain
     _named(bundle, module, base, head)
     path = bundle.folder / adapter_files.CONFIG
-    adapted.put(bundle.folder, entry, mapping(path, path.read_bytes()), plain, module.get_submodule(base))
+    kind = narrow if entry["type"] == narrow.KIND else adapted
+    kind.put(bundle.folder, entry, mapping(path, path.read_bytes()), plain, module.get_submodule(base))
     return module
 
 

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graftlm.bundle import adapted, card, manifest
+from graftlm.bundle import adapted, card, manifest, narrow
 from graftlm.bundle.configurations import IDENTITY, POOLING_KEYS
 from graftlm.bundle.opening import verified
 from graftlm.contracts.model import Model
@@ -65,7 +65,7 @@ def write(
     with files.writing_folder(folder) as inside:
         with quiet():
             base = partial(_encoder if model.style == "pooled" else _native, model=model, space=space)
-            adapter = adapted.write(inside, model, task, space, base)
+            adapter = narrow.write(inside, model, task, space, base) or adapted.write(inside, model, task, space, base)
             if adapter is None:
                 base(inside)
             if model.style == "pooled":

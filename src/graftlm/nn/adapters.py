@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graftlm.nn.bottleneck import After
+
 NAME = "default"
 """Under which PEFT holds the adapter."""
 
@@ -48,12 +50,13 @@ def inject(module: nn.Module, config: Any) -> list[str]:
 
 
 def layers(module: nn.Module) -> dict[str, Any]:
-    """Return the layers of PEFT in a module by name, in order; none where PEFT was never used."""
-    if "peft" not in sys.modules:
-        return {}
-    from peft.tuners.tuners_utils import BaseTunerLayer
+    """Return the layers with an adapter in a module by name, in order: PEFT's, and our own of bottlenecks."""
+    kinds: tuple[type, ...] = (After,)
+    if "peft" in sys.modules:
+        from peft.tuners.tuners_utils import BaseTunerLayer
 
-    return {name: part for name, part in module.named_modules() if isinstance(part, BaseTunerLayer)}
+        kinds = (After, BaseTunerLayer)
+    return {name: part for name, part in module.named_modules() if isinstance(part, kinds)}
 
 
 def config(module: nn.Module) -> Any:

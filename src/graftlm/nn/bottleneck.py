@@ -1,18 +1,21 @@
-"""Bottleneck adapters: a narrow layer beside the feed-forward layers of a block.
+"""Bottleneck adapters: a narrow layer beside the feed-forward layers of a block, or after layers of it.
 
-The inner layer gets more features, and the outer one reads them. That is a plain, wider block, so that `widen` leaves
-nothing but larger matrices.
+Beside: the inner layer gets more features, and the outer one reads them. That is a plain, wider block, so that `widen`
+leaves nothing but larger matrices. After: h + scale * up(f(down(h))) of a layer's output h, which no plain block has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+KIND = "BOTTLENECK"
+"""What a bundle calls adapters after layers; PEFT knows no such kind, and refuses it."""
 FEEDFORWARD: tuple[tuple[tuple[str, ...], str], ...] = (
     (("intermediate.dense",), "output.dense"),
     (("ffn.lin1",), "ffn.lin2"),
@@ -30,6 +33,12 @@ FEEDFORWARD: tuple[tuple[tuple[str, ...], str], ...] = (
 
 Where one half of the inner features gates the other, these are two layers, or one with both halves one after the other.
 """
+ATTENTION = (
+    "attention.output.dense", "attention.out_lin", "attention.dense", "attention.attn.o", "attn.c_proj", "attn.Wo",
+    "self_attn.o_proj", "self_attn.out_proj", "encoder_attn.out_proj", "SelfAttention.o", "EncDecAttention.o",
+)  # fmt: skip
+"""The last layer of an attention, by its name's end."""
+ACTIVATIONS: dict[str, Any] = {"relu": functional.relu, "gelu": functional.gelu, "silu": functional.silu}
 SIZES = ("intermediate_size", "hidden_dim", "n_inner", "d_ff", "encoder_ffn_dim", "decoder_ffn_dim", "ffn_dim")
 """Keys of configurations that tell the inner size."""
 
@@ -135,13 +144,105 @@ def widen(module: nn.Module) -> int:
     return len(found)
 
 
+class After(nn.Module):
+    """A layer with a narrow one after it: h + scale * up(f(down(h))), h what the layer gives."""
+
+    def __init__(self, base: Any, size: int, scale: float, activation: str, draw: torch.Generator) -> None:
+        super().__init__()
+        self.base, self.scale, self.activation = base, scale, activation
+        width = _shape(base)[0]
+        self.down, self.up = nn.Linear(width, size), nn.Linear(size, width)
+        started(self.down, base, draw)
+        started(self.up, base, None)  # zero: the start is the pretrained model
+
+    @property
+    def weight(self) -> Tensor:
+        """Return the base's matrix, which some blocks look at for its number format."""
+        weight: Tensor = self.base.weight
+        return weight
+
+    def get_base_layer(self) -> nn.Module:
+        """Return the layer that it stands after, as PEFT's layers do."""
+        base: nn.Module = self.base
+        return base
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs (..., H)."""
+        h: Tensor = self.base(x)
+        return h + self.scale * self.up(ACTIVATIONS[self.activation](self.down(h)))
+
+
+def attentions(module: nn.Module, below: Sequence[str]) -> list[str]:
+    """Return the last layers of the attentions below the given paths, in order."""
+    return [
+        name
+        for name, part in module.named_modules()
+        if _linear(part) and name.endswith(ATTENTION) and any(name.startswith(f"{path}.") for path in below)
+    ]
+
+
+def after(module: nn.Module, names: Sequence[str], size: int, scale: float, activation: str, seed: int) -> list[str]:
+    """Put adapters, drawn from `seed`, after layers; return the names of their parts."""
+    draw = torch.Generator().manual_seed(seed)
+    for name in names:
+        put(module, name, After(module.get_submodule(name), size, scale, activation, draw))
+    return [f"{name}.{part}" for name in names for part in ("down", "up")]
+
+
+def standing(module: nn.Module) -> dict[str, After]:
+    """Return the adapters that stand after layers, by the layers' names."""
+    return {name: part for name, part in module.named_modules() if isinstance(part, After)}
+
+
+def facts(module: nn.Module) -> dict[str, Any] | None:
+    """Return what a bundle tells of the adapters after layers, None where there are none."""
+    found = standing(module)
+    if not found:
+        return None
+    one = next(iter(found.values()))
+    return {
+        "peft_type": KIND, "target_modules": sorted(found), "r": one.down.out_features, "scale": one.scale,
+        "activation": one.activation,
+    }  # fmt: skip
+
+
+def tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return the adapters' tensors after layers, by name inside the module."""
+    return {
+        f"{name}.{part}.{key}": tensor
+        for name, adapter in standing(module).items()
+        for part in ("down", "up")
+        for key, tensor in adapter.get_submodule(part).state_dict().items()
+    }
+
+
+def fill(module: nn.Module, tree: Mapping[str, Any], given: Mapping[str, Tensor]) -> None:
+    """Put adapters with these tensors after layers, frozen and in eval mode.
+
+    Raises:
+        ValueError: a layer is not there, or the tensors are not those of the facts, all and no more.
+    """
+    names = list(tree["target_modules"])
+    there = dict(module.named_modules())
+    if odd := [name for name in names if not _linear(there.get(name))]:
+        raise ValueError(f"there is no layer '{odd[0]}'")
+    after(module, names, int(tree["r"]), float(tree["scale"]), str(tree["activation"]), 0)
+    own = {name: tuple(tensor.shape) for name, tensor in tensors(module).items()}
+    came = {name: tuple(tensor.shape) for name, tensor in given.items()}
+    if own != came:
+        odd = sorted(name for name in own.keys() | came.keys() if own.get(name) != came.get(name))
+        raise ValueError(f"{len(odd)} tensors differ, such as '{odd[0]}': {own.get(odd[0])} or {came.get(odd[0])}")
+    module.load_state_dict(dict(given), strict=False)
+    module.requires_grad_(False).eval()
+
+
 def put(module: nn.Module, name: str, part: nn.Module) -> None:
     """Put a part in the place of another one."""
     parent, _, child = name.rpartition(".")
     setattr(module.get_submodule(parent), child, part)
 
 
-def _linear(part: nn.Module) -> bool:
+def _linear(part: Any) -> bool:
     from transformers.pytorch_utils import Conv1D
 
     return isinstance(part, nn.Linear | Conv1D)

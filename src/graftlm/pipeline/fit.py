@@ -16,7 +16,7 @@ from graftlm.pipeline.compare import compare_baselines
 from graftlm.pipeline.crew import Crew, fresh_base, gathered
 from graftlm.pipeline.earlier import contents, open_earlier
 from graftlm.pipeline.finish import finish
-from graftlm.pipeline.remember import check_start, general_text, open_sources, remember
+from graftlm.pipeline.remember import check_methods, check_start, general_text, open_sources, remember
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
 from graftlm.recipe import Recipe
 
@@ -162,6 +162,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
     sources, start, text = [], {}, None
     if recipe.remember.runs or recipe.remember.text:
         work.stage("remember")
+        check_methods(recipe.methods)
         sources = open_sources(recipe.remember, seed=section.seed, resamples=recipe.evaluate.resamples)
         begun = assemble(base, recipe.backbone, task, space, seed=section.seed)
         check_start(sources, begun)

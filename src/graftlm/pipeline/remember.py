@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from graftlm.bundle import Bundle
     from graftlm.contracts.backbone import Base
+    from graftlm.contracts.method import Method
     from graftlm.contracts.verdict import Scores
     from graftlm.pipeline.general_text import GeneralText
 
@@ -96,6 +97,21 @@ def open_sources(section: RememberSection, *, seed: int, resamples: int) -> list
         source = Source(run, opened, model, rows, {})
         sources.append(Source(run, opened, model, rows, _scores(source, rows, resamples, seed)))
     return sources
+
+
+def check_methods(methods: Sequence[Method]) -> None:
+    """Refuse methods whose trained parts stay beside the base, before anything is trained.
+
+    Raises:
+        UserError: one does; the message names those that go.
+    """
+    for method in methods:
+        if method.layout == "keeps" or getattr(method, "merge", True) is False:
+            raise UserError(
+                f"remember: the method '{method.name()}' keeps parts beside the base model, on which the head of an "
+                "earlier run cannot stand; the base itself does not change. Use one that changes it or merges (merge: "
+                "true), or leave --remember out."
+            )
 
 
 def general_text(

@@ -8,7 +8,7 @@ from transformers import AutoModelForSequenceClassification
 
 from graftlm.contracts.method import Setting
 from graftlm.core import registry
-from graftlm.nn.bottleneck import WiderIn, WiderOut, feedforwards
+from graftlm.nn.bottleneck import After, WiderIn, WiderOut, feedforwards
 
 SETTING = Setting(None, None, None, rows=1, steps=1, seed=0, methods=("bottleneck",))
 
@@ -135,3 +135,37 @@ def test_a_second_kind_of_adapter_is_refused(prepare):
     assert "'lora' too" in method().refuses(made.model, made.setting)
     made = prepare("tiny", methods=("lora", "bottleneck"))
     assert "'bottleneck' too" in registry.make("method", "lora").refuses(made.model, made.setting)
+
+
+@pytest.mark.parametrize("position", ["houlsby", "pfeiffer"])
+def test_after_a_layer_it_is_the_formula_on_every_architecture(prepare, backbone, logits_of, position):
+    made = prepare(backbone)
+    before = logits_of(made)
+    method(head="random", position=position, scale=2.0).apply(made.model, made.setting)
+    found = parts(made, After)
+    assert len(found) == len(made.model.blocks) * (2 if position == "houlsby" else 1)
+    torch.testing.assert_close(logits_of(made), before, atol=1e-6, rtol=1e-6)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for part in found:
+            for parameter in (*part.down.parameters(), *part.up.parameters()):
+                parameter.normal_(std=0.5)
+    assert (logits_of(made) - before).abs().max() > 1e-3
+    one = found[0]
+    x = torch.randn(2, 3, _inputs(one.base))
+    h = one.base(x)
+    f = torch.nn.functional.silu if position == "houlsby" else torch.relu
+    expected = h + 2.0 * (f(h @ one.down.weight.T + one.down.bias) @ one.up.weight.T + one.up.bias)
+    torch.testing.assert_close(one(x), expected, atol=1e-5, rtol=1e-5)
+    training = [name for name, p in made.model.module.named_parameters() if p.requires_grad]
+    assert sum(".down." in name or ".up." in name for name in training) == 4 * len(found)
+
+
+def _inputs(layer):
+    return layer.weight.shape[1 if isinstance(layer, torch.nn.Linear) else 0]
+
+
+def test_an_activation_of_its_own_only_where_it_has_one():
+    with pytest.raises(ValueError, match="the block's own"):
+        method(activation="relu")
+    assert method(position="pfeiffer", activation="gelu").activation == "gelu"
