@@ -100,7 +100,7 @@ def write(path: Path, table: pa.Table) -> None:
 
     schema = table.schema.with_metadata(None)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
-        for batch in table.to_batches():
+        for batch in resting(table.to_batches()):
             stream.write_batch(batch.replace_schema_metadata(None))
 
 

@@ -173,6 +173,7 @@ def divide(table: pa.Table, assigned: np.ndarray, names: Sequence[str]) -> Mappi
     batches = table.to_batches()
     parts = {name: tables.Spool(table.schema) for name in names}
     del table
+    tables.release()  # what finding the masks has read
     done = 0
     batches.reverse()
     for batch in tables.resting(batches.pop() for _ in range(len(batches))):

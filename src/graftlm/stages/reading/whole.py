@@ -66,6 +66,7 @@ def read(section: DataSection, task: Task, given: Mapping[str, Any] | None = Non
     extras_ = dict(sources["train"].extras)
     origin = dict.fromkeys(sources, "given")
     del sources
+    tables_.release()
     made = _made(tables, extras_, section, task, seed, facts)
     origin |= made
     if section.limit is not None and len(tables["train"]) > section.limit:
@@ -76,6 +77,7 @@ def read(section: DataSection, task: Task, given: Mapping[str, Any] | None = Non
     splits: dict[str, Rows] = {}
     for name in _SPLITS:
         if name in tables:
+            tables_.release()
             table = tables_.stored(tables.pop(name))
             splits[name] = Rows(name, table, target if target in table.column_names else None, fingerprint(table))
             how = facts.get("made", {}).get(name)
@@ -84,6 +86,7 @@ def read(section: DataSection, task: Task, given: Mapping[str, Any] | None = Non
                 "from": name if origin[name] == "given" else "train",
                 **({"made": how} if how else {}),
             }
+    tables_.release()
     facts.pop("made", None)
     return Dataset(splits, facts, findings)
 
