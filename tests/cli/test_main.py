@@ -54,7 +54,9 @@ def test_the_verbs_are_the_files(capsys):
 def test_every_verb_explains_itself(capsys):
     for each in cli.verbs():
         assert cli.main([each, "--help"]) == 0
-        assert "--debug" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert "--debug" in shown
+        assert "\\b" not in shown  # examples keep their lines
 
 
 def test_without_a_verb_it_shows_help_and_tells_that_something_is_missing(capsys):

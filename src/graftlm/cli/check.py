@@ -17,9 +17,14 @@ from graftlm.cli._options import DATA, given, options
 @click.option("--memory", is_flag=True, help="Also estimate the memory that a fit needs at most; weights stay on disk.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(data: str, tokens: bool, memory: bool, as_json: bool, **arguments: Any) -> None:
-    """Read DATA (or the data of the recipe DATA) and say what was found.
+    r"""Read DATA (or the data of the recipe DATA) and say what was found.
 
     Exit code 2 when the data cannot be used, 0 otherwise, warnings included.
+
+    \b
+      graft check train.csv --test test.csv
+      graft check reviews.xlsx --column text=内容 --column label=标签
+      graft check train.csv --memory          # the peak of a fit, before it begins
     """
     from graftlm.cli._watch import Screen
     from graftlm.report import check_table

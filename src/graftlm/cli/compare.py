@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Page to write; without it one in the first run's folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; a page is written only where --out names one.")
 def command(runs: tuple[str, ...], split: str | None, out: Path | None, as_json: bool) -> None:
-    """Compare runs by paired tests on what they answered to the same rows, and write a page that shows it."""
+    r"""Compare runs by paired tests on what they answered to the same rows, and write a page that shows it.
+
+    \b
+      graft compare runs/mine runs/probe
+      graft compare runs/a runs/b runs/c --split valid --out page.html
+    """
     from graftlm.verbs.comparing import compare
 
     if len(runs) < 2:

@@ -32,7 +32,12 @@ def command(
     task: str | None,
     columns: dict[str, str | list[str]],
 ) -> None:
-    """Judge the bundle of RUN on the labelled rows of DATA."""
+    r"""Judge the bundle of RUN on the labelled rows of DATA.
+
+    \b
+      graft evaluate runs/mine test.csv
+      graft evaluate runs/mine test.csv --metric figures:cost --json
+    """
     from graftlm.verbs.evaluating import evaluate
 
     found = evaluate(

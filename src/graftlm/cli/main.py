@@ -53,6 +53,8 @@ class Verbs(click.Group):
             return None
         command: click.Command = importlib.import_module(f"graftlm.cli.{cmd_name}").command
         command.name = cmd_name
+        # raw docstrings spell click's mark for "leave these lines as they are" in two characters
+        command.help = (command.help or "").replace("\\b\n", "\b\n")
         if not any(option.name == "debug" for option in command.params):
             command.params.append(_debug())
         return command

@@ -41,7 +41,13 @@ def command(
     task: str | None,
     columns: dict[str, str | list[str]],
 ) -> None:
-    """Answer the rows of FILE (csv, tsv, jsonl, json, txt, parquet; - for standard input) with the bundle of RUN."""
+    r"""Answer the rows of FILE (csv, tsv, jsonl, json, txt, parquet; - for standard input) with the bundle of RUN.
+
+    \b
+      graft predict runs/mine new.csv > answers.jsonl
+      cat new.txt | graft predict runs/mine -
+      graft predict runs/mine new.csv --out answers.jsonl --all-probabilities
+    """
     from graftlm.verbs.predicting import predict
 
     lines = predict(
