@@ -154,7 +154,9 @@ def test_a_run_does_not_go_on_beside_another_earlier_run(first, place, monkeypat
             fit(data, **given)
     manifest = other / "bundle" / "graft.json"
     held = manifest.read_text(encoding="utf-8")
-    manifest.write_text(held + " ", encoding="utf-8")
+    told = json.loads(held)
+    assert "model.safetensors" in told["files"]
+    manifest.write_text(held.replace(told["files"]["model.safetensors"]["sha256"], "0" * 64), encoding="utf-8")
     with pytest.raises(UserError, match=r"cannot be resumed: what 'losses\.0\.run' names in its recipe is not what"):
         fit(data, resume=True, **given)
     manifest.write_text(held, encoding="utf-8")

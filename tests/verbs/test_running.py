@@ -96,6 +96,20 @@ def test_a_finished_run_of_another_recipe_is_refused(chain, tmp_path):
         run(tree)
 
 
+def test_a_finished_run_on_a_changed_earlier_one_is_refused(chain):
+    path, found = chain
+    manifest = found.folder / "first/bundle/graft.json"
+    held = manifest.read_text(encoding="utf-8")
+    sha = json.loads(held)["files"]["model.safetensors"]["sha256"]
+    manifest.write_text(held.replace(sha, "0" * 64), encoding="utf-8")
+    try:
+        with pytest.raises(RecipeError, match=r"what 'backbone\.path', 'remember\.runs\.0' names .* has changed since"):
+            run(path)
+    finally:
+        manifest.write_text(held, encoding="utf-8")
+    assert run(path).matrix == found.matrix
+
+
 def test_gates_come_at_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr("graftlm.pipeline.remember.MIXTURES", ())
     monkeypatch.setattr("graftlm.pipeline.remember._lost", lambda *_: 1.0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.ground import Earlier
 from graftlm.contracts.values import Example
@@ -64,12 +65,24 @@ def contents(recipe: Recipe) -> dict[str, str]:
         if isinstance(value, list | str):
             for number, one in enumerate([value] if isinstance(value, str) else value):
                 path = Path(str(one)).expanduser()
-                # the manifest holds the SHA-256 of every file of a bundle
                 files_of = [each for each in (path, path / NAME, path / "bundle" / NAME, path / LEFT) if _is_file(each)]
                 if files_of:
                     place = key if isinstance(value, str) else f"{key}.{number}"
-                    found[place] = hashing.of_value([hashing.of_file(each) for each in files_of])
+                    found[place] = hashing.of_value([_content(each) for each in files_of])
     return found
+
+
+def _content(path: Path) -> Any:
+    """Return what stands for a file: of a manifest what it tells of each file of its bundle, not when it was made."""
+    from graftlm.bundle.manifest import NAME
+
+    if path.name == NAME:
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            return [told["files"], told["tasks"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # a damaged one has its own message where it is opened
+    return hashing.of_file(path)
 
 
 def _is_file(path: Path) -> bool:

@@ -126,16 +126,21 @@ def same_named(folder: Path, marks: Mapping[str, str]) -> None:
     Raises:
         UserError: one has another fingerprint than data.json tells, or is gone.
     """
-    known = folder / DATA
-    if not known.is_file():
-        return
-    before = json.loads(known.read_text(encoding="utf-8")).get("named")
-    changed = sorted(key for key in {*(before or {}), *marks} if (before or {}).get(key) != marks.get(key))
-    if before is not None and changed:
+    keys = changed(folder, marks)
+    if keys:
         raise UserError(
-            f"'{folder}' cannot be resumed: what {listing(changed)} names in its recipe is not what it was when it "
-            "began. Put it back, or start a new run with --out."
+            f"'{folder}' cannot be resumed: what {listing(keys)} names in its recipe is not what it was when it began. "
+            "Put it back, or start a new run with --out."
         )
+
+
+def changed(folder: Path, marks: Mapping[str, str]) -> list[str]:
+    """Return the keys of the recipe that name what is not as it was when the run in a folder began."""
+    known = folder / DATA
+    before = json.loads(known.read_text(encoding="utf-8")).get("named") if known.is_file() else None
+    if before is None:  # nothing is written yet, or by a version that did not look
+        return []
+    return sorted(key for key in {*before, *marks} if before.get(key) != marks.get(key))
 
 
 def _fresh(recipe: Recipe) -> Path:

@@ -16,8 +16,10 @@ from graftlm.contracts.reference import base_use
 from graftlm.core import files, log, processes
 from graftlm.core.errors import GateMissed, RecipeError, listing, near
 from graftlm.pipeline import Watcher
+from graftlm.pipeline.earlier import contents
 from graftlm.recipe import Recipe
 from graftlm.report import chain as page
+from graftlm.stages import run_folder
 
 KEYS = ("out", "all", "remember", "runs")
 NONE = "none"
@@ -174,7 +176,7 @@ def _finished(place: Path, recipe: Recipe) -> bool:
     """Tell whether a run is done.
 
     Raises:
-        RecipeError: it was done with another recipe.
+        RecipeError: it was done with another recipe, or beside earlier runs or files that have changed since.
     """
     if not (place / "metrics.json").is_file():
         return False
@@ -183,6 +185,12 @@ def _finished(place: Path, recipe: Recipe) -> bool:
         raise RecipeError(
             f"'{place}' holds a finished run of another recipe. Give the run another name in the plan, or remove the "
             "folder and those of the runs that stand on it."
+        )
+    changed = run_folder.changed(place, contents(recipe))
+    if changed:
+        raise RecipeError(
+            f"'{place}' holds a finished run, and what {listing(changed)} names in its recipe has changed since: its "
+            "figures would be of something else. Remove the folder and those of the runs that stand on it."
         )
     return True
 
