@@ -85,3 +85,24 @@ def test_a_fit_trains_on_more_rows_and_judges_on_the_given_ones(tmp_path):
     assert "word_delete" in kept
     last = json.loads((run.folder / "log.jsonl").read_text().splitlines()[-1])
     assert last["step"] > 2 * len(TRAIN) / QUICK["batch_size"]  # more steps than two epochs of the rows alone have
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"use": "synonyms", "dictionary": "nowhere.txt"}, r"nowhere\.txt"),
+        ("synonyms", "needs the field 'dictionary', which was not given"),
+        ({"use": "neighbours", "vectors": "nowhere.vec"}, r"nowhere\.vec"),
+        ({"use": "masked_lm", "model": {"use": "tiny", "architecture": "gpt2"}}, "masked_lm"),
+        ({"use": "back_translation", "there": "tiny", "back": "tiny"}, "encoder with a decoder"),
+    ],
+)
+def test_what_an_option_names_is_looked_at_before_training(given, words, tmp_path):
+    from graftlm.verbs.checking import check
+
+    settings = {"augmentations": [given]}
+    with pytest.raises(UserError, match=words):
+        check(TRAIN, settings=settings)
+    with pytest.raises(UserError, match=words):
+        fit(TRAIN, out=str(tmp_path / "run"), **{**QUICK, "settings": settings})
+    assert not (tmp_path / "run").exists()

@@ -61,8 +61,8 @@ def check(
         base = opened(lambda: _texts(dataset.train, task))
         task.suits(base.card)
         task = task.settled(dataset.train, base.tokenizer)
-        for augmentation in recipe.augmentations:
-            augmentation.check(Scene(base, marked=task.marked))
+    for augmentation in recipe.augmentations:
+        augmentation.check(Scene(base, marked=task.marked))
     limit = base.card.limit if base else None
     lengths = None
     if base is not None:

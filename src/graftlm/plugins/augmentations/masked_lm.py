@@ -78,10 +78,14 @@ class MaskedLm(ManyTexts):
     def _open(self) -> Any:
         base = self.model.open()
         kinds = list(getattr(base.config, "architectures", None) or [])
-        if base.tokenizer.mask_token is None or (
-            kinds and not any("MaskedLM" in k or "PreTraining" in k for k in kinds)
-        ):
-            said = f"was saved as {', '.join(kinds)}" if base.tokenizer.mask_token else "has no mask token"
+        said = None
+        if base.card.stack != "encoder":
+            said = f"is made of a {base.card.stack}"
+        elif base.tokenizer.mask_token is None:
+            said = "has no mask token"
+        elif kinds and not any("MaskedLM" in kind or "PreTraining" in kind for kind in kinds):
+            said = f"was saved as {', '.join(kinds)}"
+        if said:
             raise UserError(
                 f"augmentations.masked_lm: '{base.card.name}' {said}. Name a checkpoint that was saved with a masked "
                 "language model's head (AutoModelForMaskedLM)."
