@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -36,6 +37,7 @@ class SideFailed(RuntimeError):
 def start(sides: Mapping[str, Side], main: Callable[[], None]) -> None:
     """Run one side if this process was started as one, else the measuring itself."""
     if sys.argv[1:2] != ["--side"]:
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
         main()
         return
     name, given, answer = sys.argv[2:5]
@@ -85,7 +87,11 @@ def command(arguments: Sequence[str], *, threads: int, folder: Path | None = Non
         process = subprocess.Popen(
             list(arguments), stdout=said, stderr=complaints, env=environment(threads), cwd=folder
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:  # who is stopped leaves no side behind that goes on training
+            process.kill()
+            raise
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.monotonic() - began
         said.seek(0)

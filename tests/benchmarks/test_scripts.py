@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,31 @@ def test_a_side_that_fails_says_why(load, tmp_path):
     harness = load("harness")
     with pytest.raises(harness.SideFailed, match="no such thing"):
         harness.command([sys.executable, "-c", "raise SystemExit('no such thing')"], threads=1)
+
+
+def test_a_benchmark_that_is_stopped_leaves_no_side_behind(tmp_path):
+    pid = tmp_path / "pid"
+    child = f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(120)"
+    asked = f"""
+import sys
+sys.path.insert(0, {str(FOLDER)!r})
+import harness
+harness.start({{}}, lambda: harness.command([sys.executable, "-c", {child!r}], threads=1))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", asked])
+    until = time.monotonic() + 60
+    while not (pid.is_file() and pid.read_text(encoding="utf-8")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    parent.terminate()
+    assert parent.wait(60) == 143
+    number = int(pid.read_text(encoding="utf-8"))
+    while True:  # killed; gone as soon as whoever inherited it has taken note
+        state = Path(f"/proc/{number}/stat")
+        if not state.is_file() or state.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
+            break
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_peak_memory_is_the_childs_own():
