@@ -208,6 +208,7 @@ BLOCKS: dict[str, Callable[[Result], str]] = {
     "tasks": lambda summary: str(summary["table"]),
     "methods": lambda summary: str(summary["table"]),
     "forgetting": lambda summary: str(summary["table"]),
+    "joint": lambda summary: str(summary["table"]),
     "faults": faults,
 }
 

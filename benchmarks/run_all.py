@@ -24,6 +24,7 @@ QUICK = {
     "tasks": ["--sets", "mrpc", "sick"],
     "methods": ["--methods", "probe", "full:head=random", "full", "lora", "--seeds", "0"],
     "forgetting": ["--methods", "full", "replay", "wise_ft", "--seeds", "0", "--rows", "3000"],
+    "joint": ["--seeds", "0"],
 }
 
 

@@ -60,7 +60,7 @@ def load(monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, "run_all", "page", "tasks", "task_speed", "methods", "forgetting"])
+@pytest.mark.parametrize("name", [*SCRIPTS, "run_all", "page", "tasks", "task_speed", "methods", "forgetting", "joint"])
 def test_help(name):
     assert "usage" in run(name, "--help").stdout
 
