@@ -204,7 +204,8 @@ def spans_of(target: Any, sentence: Sentence, scheme: str, names: Sequence[str])
             return []
         spots = pieces(sentence.text, len(own))
     if len(spots) != len(own):
-        raise ValueError(f"there are {len(own)} tags for {len(spots)} tokens; expected one for each")
+        there = "there is 1 tag" if len(own) == 1 else f"there are {len(own)} tags"
+        raise ValueError(f"{there} for {len(spots)} token{'s' if len(spots) != 1 else ''}; expected one for each")
     if scheme not in ("auto", "IO"):
         letters = tags.LETTERS[scheme]
         odd = [tag for tag in own if tags.part(tag)[0] not in (*letters, "O")]

@@ -210,7 +210,7 @@ def test_bare_tags_are_types_where_the_scheme_says_so():
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"text": ["a", "b"], "tags": ["O"]}, "there are 1 tags for 2 tokens; expected one for each"),
+        ({"text": ["a", "b"], "tags": ["O"]}, "there is 1 tag for 2 tokens; expected one for each"),
         ({"text": ["a", "b"], "tags": ["NN", "VB"]}, "the tag 'NN' has no prefix of a known scheme"),
         ({"text": "abc", "tags": [{"start": 1, "end": 9, "label": "x"}]}, "outside the text, which has 3 characters"),
         ({"text": "abc", "tags": [[0, 2, "x"], [1, 3, "y"]]}, "overlap"),
