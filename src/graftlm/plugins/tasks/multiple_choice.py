@@ -66,7 +66,7 @@ class MultipleChoice(Task):
         Metric("accuracy", accuracy, about="share of right answers", percent=True, hits=_hits),
         Metric("log_loss", log_loss, higher_is_better=False, about="mean -ln p(truth)"),
     )
-    baselines: ClassVar[tuple[str, ...]] = ("choice_position", "choice_words")
+    baselines: ClassVar[tuple[str, ...]] = ("choice_position", "choice_words", "choice_probe")
     answers: Literal["auto", "text", "name", "letter", "small_letter", "from_zero", "from_one"] = "auto"
     """How an answer names a choice; auto: as most training rows can be read. `name` is a column's or a label's."""
 
