@@ -63,7 +63,7 @@ def loaded(folder: Path) -> Any:
     return load(open_bundle(folder), precision="fp32", device="cpu")
 
 
-@pytest.mark.parametrize("method", ["lora", "dora", "pissa", "ia3"])
+@pytest.mark.parametrize("method", ["lora", "dora", "pissa", "ia3", "prompt", "p_tuning"])
 @pytest.mark.parametrize("backbone", [TINY, NATIVE, GPT2, MODERN], ids=["pooled", "native", "gpt2", "modernbert"])
 def test_what_is_saved_answers_like_what_was_trained(tmp_path, backbone, method):
     model = trained(backbone, method)
@@ -87,6 +87,15 @@ def test_peft_opens_it_on_the_whole_model_head_and_all(tmp_path, backbone):
         assert torch.equal(plain(**batch).logits, logits(model))
 
 
+@pytest.mark.parametrize("backbone", [TINY, NATIVE, GPT2], ids=["pooled", "native", "gpt2"])
+def test_a_prefix_that_is_saved_answers_like_the_one_that_was_trained(tmp_path, backbone):
+    model = trained(backbone, "prefix")
+    folder = written(tmp_path / "b", model)
+    again = loaded(folder)
+    assert torch.equal(logits(again), logits(model))
+    assert (folder / "head.safetensors").is_file() == (model.style == "native")
+
+
 def test_sentence_transformers_opens_it(tmp_path, monkeypatch):
     from sentence_transformers import SentenceTransformer
 
@@ -96,9 +105,9 @@ def test_sentence_transformers_opens_it(tmp_path, monkeypatch):
     torch.testing.assert_close(torch.as_tensor(vectors), logits(model)[:1], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("backbone", [TINY, NATIVE], ids=["pooled", "native"])
-def test_the_code_on_the_card_prints_the_answer(tmp_path, backbone, monkeypatch):
-    model = trained(backbone)
+@pytest.mark.parametrize(("backbone", "method"), [(TINY, "lora"), (NATIVE, "lora"), (TINY, "prompt"), (TINY, "prefix")])
+def test_the_code_on_the_card_prints_the_answer(tmp_path, backbone, method, monkeypatch):
+    model = trained(backbone, method)
     folder = written(tmp_path / "b", model)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "library_name: peft" in card
@@ -225,6 +234,31 @@ HARMS = {
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return written(tmp_path_factory.mktemp("adapter") / "b", trained(NATIVE))
+
+
+VIRTUAL = {
+    "layers of another kind": (puts(CONFIG, target_modules=["query"]), "the key 'target_modules'"),
+    "more tokens than there are": (puts(CONFIG, num_virtual_tokens=21), "of shape (21, 32)"),
+    "no tokens": (puts(CONFIG, num_virtual_tokens=None), "num_virtual_tokens"),
+    "a network": (puts(CONFIG, encoder_reparameterization_type="LSTM"), "encoder_reparameterization_type"),
+    "no head": (gone("head.safetensors"), "needs"),
+    "text to start from": (puts(CONFIG, tokenizer_name_or_path="/etc"), "tokenizer_name_or_path"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def virtual(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("virtual") / "b", trained(NATIVE, "prompt"))
+
+
+@pytest.mark.parametrize("name", VIRTUAL)
+def test_what_does_not_belong_to_virtual_tokens_is_refused(tmp_path, virtual, name):
+    harm, words = VIRTUAL[name]
+    shutil.copytree(virtual, tmp_path / "b")
+    harm(tmp_path / "b")
+    with pytest.raises(BundleError) as caught:
+        open_bundle(tmp_path / "b")
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("name", HARMS)

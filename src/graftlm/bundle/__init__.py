@@ -3,9 +3,10 @@
 Opening a bundle verifies all of it before torch or transformers are imported.
 """
 
+from graftlm.bundle.joining import average, together
 from graftlm.bundle.loading import load
 from graftlm.bundle.opening import Bundle, find, open_bundle
 from graftlm.bundle.writing import write
 from graftlm.bundle.writing_shared import Kept, write_shared
 
-__all__ = ["Bundle", "Kept", "find", "load", "open_bundle", "write", "write_shared"]
+__all__ = ["Bundle", "Kept", "average", "find", "load", "open_bundle", "together", "write", "write_shared"]

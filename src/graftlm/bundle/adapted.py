@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from graftlm.contracts.task import Task
+    from graftlm.nn.prompts import VirtualTokens
 
 TASKS = {
     "SequenceClassification": "SEQ_CLS", "TokenClassification": "TOKEN_CLS", "QuestionAnswering": "QUESTION_ANS",
@@ -37,21 +38,18 @@ def write(
     The base goes along, written by `write_base(folder)`, unless it is named and holds exactly the tensors below the
     adapter.
     """
-    from safetensors.torch import save_file
+    from graftlm.nn import adapters, prompts
 
-    from graftlm.nn import adapters
-
-    config = adapters.config(model.module)
-    if config is None:
-        return None
-    stem = f"{model.base}." if model.style == "pooled" else ""
     body = model.module.get_submodule(model.base)
+    virtual, config = prompts.inside(body), adapters.config(model.module)
+    if virtual is None and config is None:
+        return None
     entry: dict[str, Any] = {"from": "bundle"}
     named = bases.named(model.card)
     if named is not None:
         base = bases.opened(inside / CONFIG, named)
         plain = build(base, model.style, model.auto_model, model.tokenizer, task, space)
-        if adapters.differ(body, plain.get_submodule("" if stem else model.base)):
+        if adapters.differ(body, plain.get_submodule("" if model.style == "pooled" else model.base)):
             log.note(f"the base's own weights changed: they go along with the adapter, in {bases.ALONG}/")
         else:
             entry = named
@@ -60,33 +58,52 @@ def write(
         (inside / bases.ALONG).mkdir()
         with adapters.lifted(model.module):
             write_base(inside / bases.ALONG)
-    outside = [] if stem else beside(model)
-    tree = adapter_files.written(config)
-    for key in ("target_modules", "feedforward_modules"):
-        if key in tree:
-            tree[key] = [name.removeprefix(stem) for name in tree[key]]
-    kind = next((word for part, word in TASKS.items() if model.auto_model.endswith(f"For{part}")), None)
+    tree = _layers(inside, model, config) if virtual is None else _tokens(inside, model, virtual)
     tree |= {
-        "base_model_name_or_path": bases.title(entry), "revision": entry.get("revision"),
-        "modules_to_save": outside or None, "task_type": "FEATURE_EXTRACTION" if stem else kind,
+        "base_model_name_or_path": bases.title(entry), "revision": entry.get("revision"), "inference_mode": True,
     }  # fmt: skip
-    tensors = {name.removeprefix(stem): tensor for name, tensor in adapters.tensors(model.module).items()}
-    for part in outside:
-        with adapters.lifted(model.module):
-            held = model.module.get_submodule(part).state_dict()
-        tensors |= {f"{part}.{name}": tensor for name, tensor in held.items()}
-    kept = {PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(kept, inside / TENSORS, metadata={"format": "pt"})
     files.write_json(inside / CONFIG, tree)
     return {"type": tree["peft_type"], "base": entry}
 
 
-def beside(model: Model) -> list[str]:
-    """Return the parts of a native model beside its base, where it has a head: they are trained, or drawn anew."""
+def _layers(inside: Path, model: Model, config: Any) -> dict[str, Any]:
+    """Write the tensors of adapted layers and of what was trained beside the base; return the configuration."""
+    from safetensors.torch import save_file
+
+    from graftlm.nn import adapters
+
+    stem = f"{model.base}." if model.style == "pooled" else ""
+    kind = next((word for part, word in TASKS.items() if model.auto_model.endswith(f"For{part}")), None)
+    tree = adapter_files.written(config)
+    for key in ("target_modules", "feedforward_modules"):
+        if key in tree:
+            tree[key] = [name.removeprefix(stem) for name in tree[key]]
+    own = {} if stem else beside(model)
+    parts = sorted({name.partition(".")[0] for name in own})
+    tree |= {"modules_to_save": parts or None, "task_type": "FEATURE_EXTRACTION" if stem else kind}
+    tensors = {name.removeprefix(stem): tensor for name, tensor in adapters.tensors(model.module).items()}
+    kept = {PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in (tensors | own).items()}
+    save_file(kept, inside / TENSORS, metadata={"format": "pt"})
+    return tree
+
+
+def _tokens(inside: Path, model: Model, virtual: VirtualTokens) -> dict[str, Any]:
+    """Write virtual tokens, which stand before the plain base, and a native model's head; return the configuration."""
+    from safetensors.torch import save_file
+
+    save_file({adapter_files.VIRTUAL: virtual.vectors().detach().float().cpu().contiguous()}, inside / TENSORS)
+    if model.style == "native":
+        own = {name: tensor.detach().cpu().contiguous() for name, tensor in beside(model).items()}
+        save_file(own, inside / adapter_files.HEAD)
+    return {**virtual.facts, "task_type": "FEATURE_EXTRACTION"}
+
+
+def beside(model: Model) -> dict[str, Tensor]:
+    """Return the tensors of a native model beside its base, where it has a head: they are trained, or drawn anew."""
     if model.head is None or not model.base:
-        return []
-    children = model.module.named_children()
-    return [name for name, part in children if name != model.base and next(part.parameters(), None) is not None]
+        return {}
+    state = model.module.state_dict()
+    return {name: tensor for name, tensor in state.items() if not name.startswith(f"{model.base}.")}
 
 
 def build(base: Base, style: str, auto_model: str, tokenizer: Any, task: Task, space: Space) -> nn.Module:
@@ -118,9 +135,8 @@ def put(folder: Path, entry: Mapping[str, Any], tree: Mapping[str, Any], part: n
     """
     from safetensors.torch import load_file
 
-    from graftlm.nn import adapters
+    from graftlm.nn import adapters, prompts
 
-    need("peft", "peft", "A bundle with an adapter")
     found = adapters.digest(body)
     if found != entry["base"]["sha256"]:
         bases.wrong(
@@ -128,9 +144,14 @@ def put(folder: Path, entry: Mapping[str, Any], tree: Mapping[str, Any], part: n
             f"one whose parameters give the digest {found[:12]}... in place of {entry['base']['sha256'][:12]}...",
         )  # fmt: skip
     tensors = {name.removeprefix(PREFIX): tensor for name, tensor in load_file(folder / TENSORS).items()}
-    for name in tree.get("modules_to_save") or ():
-        own = {key: tensors.pop(key) for key in list(tensors) if key.startswith(f"{name}.")}
-        _fill(folder, part, name, {key.removeprefix(f"{name}."): tensor for key, tensor in own.items()})
+    if adapter_files.is_virtual(entry["type"]):
+        if (folder / adapter_files.HEAD).is_file():
+            _fill(folder / adapter_files.HEAD, part, load_file(folder / adapter_files.HEAD))
+        prompts.put(body, tree, tensors[adapter_files.VIRTUAL])
+        return
+    need("peft", "peft", "A bundle with an adapter")
+    names = tuple(f"{name}." for name in tree.get("modules_to_save") or ())
+    _fill(folder / TENSORS, part, {name: tensors.pop(name) for name in list(tensors) if name.startswith(names)})
     try:
         adapters.put(part, adapter_files.read(tree), tensors)
     except (ValueError, TypeError) as fault:
@@ -138,8 +159,13 @@ def put(folder: Path, entry: Mapping[str, Any], tree: Mapping[str, Any], part: n
         raise BundleError(f"{folder / TENSORS}: expected the tensors of {CONFIG} on this base; got {said}.") from fault
 
 
-def _fill(folder: Path, part: nn.Module, name: str, tensors: Mapping[str, Tensor]) -> None:
-    try:
-        part.get_submodule(name).load_state_dict(dict(tensors))
-    except (AttributeError, RuntimeError) as fault:
-        refuse(folder / TENSORS, f"the tensors of '{name}'", " ".join(str(fault).split())[:200])
+def _fill(path: Path, part: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors into the parts of a model beside its base, all of each part."""
+    own = part.state_dict()
+    tops = {name.partition(".")[0] for name in tensors}
+    wanted = {name: tensor.shape for name, tensor in own.items() if name.partition(".")[0] in tops}
+    came = {name: tensor.shape for name, tensor in tensors.items()}
+    if wanted != came:
+        odd = sorted(name for name in wanted.keys() | came.keys() if wanted.get(name) != came.get(name))
+        refuse(path, "the tensors of the parts beside the base, all and no more", f"others, such as '{odd[0]}'")
+    part.load_state_dict(dict(tensors), strict=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graftlm.bundle import bases
+from graftlm.bundle import adapter_files, bases
 
 POOLED = {
     "mean": "mask = inputs['attention_mask'].unsqueeze(-1).float()\nvectors = (states * mask).sum(1) / mask.sum(1)",
@@ -21,8 +21,13 @@ def text(facts: Mapping[str, Any], call: str, reading: str, imports: str) -> str
 
     `call` are the tokenizer's texts, `reading` what follows the logits, `imports` what that needs.
     """
-    base = facts["adapter"]["base"]
+    base, virtual = facts["adapter"]["base"], adapter_files.is_virtual(facts["adapter"]["type"])
     pooled = facts["style"] == "pooled"
+    if virtual and not pooled:
+        return (
+            f"The folder holds virtual tokens for {bases.told(base)}, and no other, as a PEFT adapter for `AutoModel`, "
+            f"and in `{adapter_files.HEAD}` what the class `{facts['auto_model']}` has beside it; GraftLM joins them."
+        )
     loader = "AutoModel" if pooled else facts["auto_model"]
     size = len(next(iter(facts["tasks"].values()))["space"]["labels"])
     options = f", num_labels={size}" if size and not pooled and base["from"] != "bundle" else ""
@@ -36,7 +41,7 @@ def text(facts: Mapping[str, Any], call: str, reading: str, imports: str) -> str
         f"model = PeftModel.from_pretrained({loader}.from_pretrained(base{options}), '.').eval()",
         "tokenizer = AutoTokenizer.from_pretrained('.')",
         f"inputs = tokenizer({call}, truncation=True, max_length={facts['max_length']}, return_tensors='pt')",
-        *(_head(facts) if pooled else ["outputs = model(**inputs)"]),
+        *(_head(facts, virtual) if pooled else ["outputs = model(**inputs)"]),
     ]
     if not pooled and "QuestionAnswering" not in loader:
         lines.append("logits = outputs.logits.detach().numpy()")
@@ -55,9 +60,10 @@ def _place(base: Mapping[str, str]) -> str:
     return repr(base["name"] if base["from"] == "repository" else bases.ALONG)
 
 
-def _head(facts: Mapping[str, Any]) -> list[str]:
+def _head(facts: Mapping[str, Any], virtual: bool) -> list[str]:
     """Return what makes logits, or vectors of length one, of an encoder's states."""
-    lines = ["states = model(**inputs).last_hidden_state", POOLED[facts["pooling"]]]
+    cut = "[:, -inputs['input_ids'].shape[1]:]  # without the virtual tokens" if virtual else ""
+    lines = [f"states = model(**inputs).last_hidden_state{cut}", POOLED[facts["pooling"]]]
     if facts["module"]["head"] is None:
         return [*lines, "vectors = vectors / vectors.norm(dim=-1, keepdim=True)"]
     return [

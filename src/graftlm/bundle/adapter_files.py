@@ -10,7 +10,9 @@ from graftlm.bundle import bases
 from graftlm.bundle.strict import refuse
 from graftlm.bundle.tensors import check_tensors
 
-CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, TENSORS, HEAD = "adapter_config.json", "adapter_model.safetensors", "head.safetensors"
+VIRTUAL = "prompt_embeddings"
+"""The one tensor of virtual tokens."""
 PREFIX = "base_model.model."
 """What PEFT puts before the names of tensors."""
 
@@ -24,6 +26,12 @@ _LAYERS = {
     "modules_to_save": _NAMES,
     "target_modules": _NAMES,
 }
+_VIRTUAL = {
+    "inference_mode": _FLAG,
+    **dict.fromkeys(
+        ("num_virtual_tokens", "token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers"), _NUMBER
+    ),
+}
 _FIELDS: dict[str, dict[str, str]] = {
     "BOTTLENECK": {
         "target_modules": _NAMES,
@@ -34,11 +42,19 @@ _FIELDS: dict[str, dict[str, str]] = {
     },
     "LORA": {**_LAYERS, "r": _NUMBER, "lora_alpha": _NUMBER, "lora_dropout": _SHARE, "use_dora": _FLAG},
     "IA3": {**_LAYERS, "feedforward_modules": _NAMES},
+    "PROMPT_TUNING": _VIRTUAL,
+    "P_TUNING": {**_VIRTUAL, "encoder_hidden_size": _NUMBER},
+    "PREFIX_TUNING": _VIRTUAL,
 }
 TYPES = tuple(_FIELDS)
 """The kinds of adapters that a bundle may hold, by PEFT's names."""
 
 _TASKS = {"SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION", None}
+
+
+def is_virtual(kind: str) -> bool:
+    """Tell whether a kind is one of virtual tokens, rather than of layers."""
+    return "num_virtual_tokens" in _FIELDS[kind]
 
 
 def written(config: Any) -> dict[str, Any]:
@@ -90,10 +106,18 @@ def check(folder: Path, tree: Any, entry: Mapping[str, Any]) -> None:
             refuse(path, f"the keys of an adapter of the kind {kind}", f"the key {key!r}")
         elif not _fits(fields[key], value):
             refuse(path, f"'{key}' as {fields[key]}", repr(value)[:80])
-    missing = [name for name in ("target_modules", "base_model_name_or_path") if not tree.get(name)]
+    needed = tuple(_VIRTUAL) if is_virtual(kind) else ("target_modules",)
+    missing = [name for name in (*needed, "base_model_name_or_path") if not tree.get(name)]
     if missing:
         refuse(path, f"'{missing[0]}'", "none")
-    for name in check_tensors(folder / TENSORS):
+    found = check_tensors(folder / TENSORS)
+    if is_virtual(kind):
+        width = tree["token_dim"] * (2 * tree["num_layers"] if kind == "PREFIX_TUNING" else 1)
+        shape = (tree["num_virtual_tokens"], width)
+        if {name: each for name, (_, each) in found.items()} != {VIRTUAL: shape}:
+            refuse(folder / TENSORS, f"one tensor '{VIRTUAL}' of shape {shape}", repr(found)[:120])
+        return
+    for name in found:
         if not name.startswith(PREFIX):
             refuse(folder / TENSORS, f"tensors whose names begin with '{PREFIX}'", repr(name)[:80])
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from graftlm.bundle import bases
+from graftlm.bundle import adapter_files, bases
 from graftlm.bundle.strict import mapping, refuse
 from graftlm.core import hashing
 
@@ -79,6 +79,8 @@ def _shape(path: Path, value: Mapping[str, Any]) -> None:
         fits = isinstance(adapter, dict) and set(adapter) == {"type", "base"} and value["style"] != SHARED
         if value["format_version"] < NEWEST or not fits:
             refuse(path, f"an adapter's type and base, in format {NEWEST}", repr(adapter)[:80])
+        if adapter["type"] not in adapter_files.TYPES:
+            refuse(path, f"an adapter of the type {', '.join(adapter_files.TYPES)}", repr(adapter["type"])[:80])
         bases.check(path, adapter["base"])
     for name, task in value["tasks"].items():
         fits = isinstance(task, dict) and isinstance(task.get("use"), str) and isinstance(task.get("fields"), dict)

@@ -71,7 +71,10 @@ def files_of(folder: Path) -> dict[str, Path]:
 def parts_of(style: str, embeds: bool, adapter: Mapping[str, Any] | None = None) -> set[str]:
     """Return the files that a bundle has beside a plain checkpoint's."""
     parts = set() if style != "pooled" else POOLED if embeds else POOLED | DENSE
-    return parts if adapter is None else parts | ADAPTER
+    if adapter is None:
+        return parts
+    apart = style == "native" and adapter_files.is_virtual(adapter["type"])
+    return parts | ADAPTER | ({adapter_files.HEAD} if apart else set())
 
 
 def root_of(adapter: Mapping[str, Any] | None) -> str | None:

@@ -14,6 +14,14 @@ from graftlm.core import registry
 from graftlm.core.errors import listing
 
 
+def one_adapter(method: Method, setting: Setting) -> str | None:
+    """Return why a method of adapters or virtual tokens cannot be used beside the others, or None."""
+    for name in setting.methods:
+        if name != method.name() and getattr(registry.load("method", name), "adapter", False):
+            return f"only one kind of adapter fits in a model, and the recipe has '{name}' too"
+    return None
+
+
 class AdapterMethod(Method):
     """Small parameters on frozen linear layers, by PEFT; they and the head train.
 
@@ -43,10 +51,8 @@ class AdapterMethod(Method):
         rank = getattr(self, "rank", 0)
         if rank > model.card.width:
             return f"rank is {rank}, but '{model.card.name}' is {model.card.width} wide"
-        named = [name for name in setting.methods if name != self.name()]
-        others = [name for name in named if getattr(registry.load("method", name), "adapter", False)]
-        if others:
-            return f"only one kind of adapter fits in a model, and the recipe has '{others[0]}' too"
+        if reason := one_adapter(self, setting):
+            return reason
         if not self.merge and self.only_merged:
             return f"merge: false cannot be, since {self.only_merged}; set merge: true"
         if not self.merge and "." in model.base:

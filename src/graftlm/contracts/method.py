@@ -35,6 +35,7 @@ class Linear:
 class Setting:
     """What a method may look at before training: facts, never the whole recipe.
 
+    `limit` is the longest input in tokens, where it is known.
     `probe()` returns the linear solution on frozen features of the training rows (computed once and
     shared with the baseline), or None where the task has no such head.
     """
@@ -48,6 +49,7 @@ class Setting:
     augmented: bool = False
     methods: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+    limit: int | None = None
     probe: Callable[[], Linear | None] = field(default=lambda: None)
 
 

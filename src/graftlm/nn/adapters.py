@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graftlm.nn import prompts
 from graftlm.nn.bottleneck import After
 
 NAME = "default"
@@ -109,12 +110,13 @@ def put(module: nn.Module, config: Any, given: Mapping[str, Tensor]) -> None:
 
 @contextmanager
 def lifted(module: nn.Module) -> Iterator[None]:
-    """While in the block, the module is plain: the layers that the adapters stand on are in their places."""
+    """While in the block, the module is plain: layers without their adapters, no virtual tokens before it."""
     found = layers(module)
     for name, part in found.items():
         _place(module, name, part.get_base_layer())
     try:
-        yield
+        with prompts.lifted(module):
+            yield
     finally:
         for name, part in found.items():
             _place(module, name, part)

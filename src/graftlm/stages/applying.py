@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graftlm.bundle import Bundle, load, open_bundle
+from graftlm.bundle import Bundle, load, open_bundle, together
 from graftlm.contracts.values import Answer, Example
 from graftlm.core.errors import DataError, UserError
 from graftlm.prediction import Predictor
@@ -32,6 +33,24 @@ def predictor_of(
         precision=precision,
         batch_tokens=batch_tokens,
     )
+
+
+def predictors_of(
+    runs: Mapping[str, Path | str], *, precision: Any = "auto", batch_tokens: int | None = None, device: str = "auto"
+) -> dict[str, Predictor]:
+    """Load bundles of adapters on one base and return what answers with each, by name, over one copy of the base.
+
+    Raises:
+        BundleError: a bundle is damaged, or its base is not there.
+        UserError: one is no adapter, or stands on another base.
+    """
+    return {
+        name: Predictor(
+            model, bundle.task(), bundle.space(), limit=bundle.max_length, precision=precision,
+            batch_tokens=batch_tokens,
+        )
+        for name, (bundle, model) in together(runs, precision=precision, device=device).items()
+    }  # fmt: skip
 
 
 def embedder(*, precision: Any = "auto", device: str = "auto") -> Callable[[str, Sequence[str]], np.ndarray]:

@@ -108,6 +108,7 @@ def fit(
         augmented=bool(wanted.augmentations),
         methods=tuple(method.name() for method in wanted.methods),
         losses=tuple(loss.name() for loss in wanted.losses),
+        limit=limit,
         probe=lambda: _shared(group, probe),
     )
     refuse(model, wanted, setting)
