@@ -76,7 +76,8 @@ def average(
     with torch.no_grad():
         for name, tensor in heads[0].items():
             if tensor.is_floating_point():
-                tensor.copy_(sum(share * head[name] for share, head in zip(shares, heads, strict=True)))
+                parts = [share * head[name] for share, head in zip(shares, heads, strict=True)]
+                tensor.copy_(torch.stack(parts).sum(0))
     adapters.become_lora(first.module, whole)
     value = bundles[0].manifest
     return write(
