@@ -199,6 +199,26 @@ def faults(summary: Result) -> str:
     return table(["killed", "runs", "of them after a first checkpoint"], rows)
 
 
+def fuzz_readers(summary: Result) -> str:
+    """Return how many damaged files were read, and what became of the rest."""
+    names = ("cases", "read", "refused", "tracebacks", "hangs", "lost")
+    return table(list(names), [[number(summary[name]) for name in names]])
+
+
+def big_data(summary: Result) -> str:
+    """Return both starts on the same rows, and the memory of answering them."""
+    rows = [
+        [f"{name} start", f"{summary[f'{name}_ready']:.1f} s", f"{summary[f'{name}_cpu']:.1f} s",
+         mebibytes(summary[f"{name}_peak_bytes"])]
+        for name in ("first", "second")
+    ]  # fmt: skip
+    text = table(["", "until the first step", "of processor", "peak memory"], rows)
+    if answered := summary["predict"]:
+        early, whole = (mebibytes(answered[f"{name}_peak_bytes"]) for name in ("early", "whole"))
+        text += f"\nAnswering {answered['rows']:,} rows: at most {early} after 20,000 rows, {whole} after all.\n"
+    return text
+
+
 BLOCKS: dict[str, Callable[[Result], str]] = {
     "training_speed": training_speed,
     "predict_speed": predict_speed,
@@ -210,6 +230,8 @@ BLOCKS: dict[str, Callable[[Result], str]] = {
     "forgetting": lambda summary: str(summary["table"]),
     "joint": lambda summary: str(summary["table"]),
     "faults": faults,
+    "fuzz_readers": fuzz_readers,
+    "big_data": big_data,
 }
 
 
