@@ -56,7 +56,7 @@ class AdapterMethod(Method):
         if not self.merge and self.only_merged:
             return f"merge: false cannot be, since {self.only_merged}; set merge: true"
         if not self.merge and "." in model.base:
-            return "several tasks share one backbone and each gets a bundle of its own, in which adapters are folded in"
+            return "the bundle of several tasks holds one backbone as a whole, with adapters folded in; set merge: true"
         if not self.layers(model):
             there = sorted({name.rpartition(".")[2] for name in self._all(model)})
             return f"targets {self.targets} name no linear layer; '{model.card.name}' has {listing(there, 20)}"
