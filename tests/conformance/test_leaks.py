@@ -34,6 +34,10 @@ OTHER_MEANINGS = {
     "replay": "a stream of random numbers",
     "no_answer": "the code of a finding",
     "similarity": "a column's name",
+    "prefix": "what every source begins with",
+    "temperature": "how freely a decoder draws",
+    "parallel": "where a bottleneck stands",
+    "prompt": "a role of generation, a column's name",
 }
 DECIDING = ("make", "load", "names", "where", "summary")
 
