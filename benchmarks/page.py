@@ -29,7 +29,8 @@ def number(value: float | None, unit: str = "") -> str:
     if 0 < abs(value) < 0.01:
         shown = f"{value:.1e}"
     else:
-        shown = f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.2f}"
+        places = 2 if abs(value) >= 1 else 3
+        shown = f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.{places}f}"
     return f"{shown} {unit}".strip()
 
 
