@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -44,6 +44,22 @@ def write(
     virtual, config = prompts.inside(body), adapters.config(model.module)
     if virtual is None and config is None:
         return None
+    entry = base_entry(inside, model, task, space, write_base)
+    tree = _layers(inside, model, config) if virtual is None else _tokens(inside, model, virtual)
+    tree |= {
+        "base_model_name_or_path": bases.title(entry), "revision": entry.get("revision"), "inference_mode": True,
+    }  # fmt: skip
+    files.write_json(inside / CONFIG, tree)
+    return {"type": tree["peft_type"], "base": entry}
+
+
+def base_entry(
+    inside: Path, model: Model, task: Task, space: Space, write_base: Callable[[Path], None]
+) -> dict[str, Any]:
+    """Return what the manifest says of the base below adapters; written along where it is not named, or has changed."""
+    from graftlm.nn import adapters
+
+    body = model.module.get_submodule(model.base)
     entry: dict[str, Any] = {"from": "bundle"}
     named = bases.named(model.card)
     if named is not None:
@@ -58,12 +74,7 @@ def write(
         (inside / bases.ALONG).mkdir()
         with adapters.lifted(model.module):
             write_base(inside / bases.ALONG)
-    tree = _layers(inside, model, config) if virtual is None else _tokens(inside, model, virtual)
-    tree |= {
-        "base_model_name_or_path": bases.title(entry), "revision": entry.get("revision"), "inference_mode": True,
-    }  # fmt: skip
-    files.write_json(inside / CONFIG, tree)
-    return {"type": tree["peft_type"], "base": entry}
+    return entry
 
 
 def _layers(inside: Path, model: Model, config: Any) -> dict[str, Any]:
@@ -137,21 +148,16 @@ def put(folder: Path, entry: Mapping[str, Any], tree: Mapping[str, Any], part: n
 
     from graftlm.nn import adapters, prompts
 
-    found = adapters.digest(body)
-    if found != entry["base"]["sha256"]:
-        bases.wrong(
-            folder / CONFIG, entry["base"],
-            f"one whose parameters give the digest {found[:12]}... in place of {entry['base']['sha256'][:12]}...",
-        )  # fmt: skip
-    tensors = {name.removeprefix(PREFIX): tensor for name, tensor in load_file(folder / TENSORS).items()}
+    tensors = tensors_for(folder, entry, body)
     if adapter_files.is_virtual(entry["type"]):
-        if (folder / adapter_files.HEAD).is_file():
-            _fill(folder / adapter_files.HEAD, part, load_file(folder / adapter_files.HEAD))
+        head = folder / adapter_files.HEAD
+        if head.is_file():
+            own = load_file(head)
+            fill(head, part, own, {name.partition(".")[0] for name in own})
         prompts.put(body, tree, tensors[adapter_files.VIRTUAL])
         return
     need("peft", "peft", "A bundle with an adapter")
-    names = tuple(f"{name}." for name in tree.get("modules_to_save") or ())
-    _fill(folder / TENSORS, part, {name: tensors.pop(name) for name in list(tensors) if name.startswith(names)})
+    tensors = fill(folder / TENSORS, part, tensors, tree.get("modules_to_save") or ())
     try:
         adapters.put(part, adapter_files.read(tree), tensors)
     except (ValueError, TypeError) as fault:
@@ -159,13 +165,37 @@ def put(folder: Path, entry: Mapping[str, Any], tree: Mapping[str, Any], part: n
         raise BundleError(f"{folder / TENSORS}: expected the tensors of {CONFIG} on this base; got {said}.") from fault
 
 
-def _fill(path: Path, part: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors into the parts of a model beside its base, all of each part."""
-    own = part.state_dict()
-    tops = {name.partition(".")[0] for name in tensors}
-    wanted = {name: tensor.shape for name, tensor in own.items() if name.partition(".")[0] in tops}
-    came = {name: tensor.shape for name, tensor in tensors.items()}
-    if wanted != came:
-        odd = sorted(name for name in wanted.keys() | came.keys() if wanted.get(name) != came.get(name))
+def tensors_for(folder: Path, entry: Mapping[str, Any], body: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a folder by their names on the base.
+
+    Raises:
+        BundleError: the base is not the one that they were trained on.
+    """
+    from safetensors.torch import load_file
+
+    from graftlm.nn import adapters
+
+    found = adapters.digest(body)
+    if found != entry["base"]["sha256"]:
+        bases.wrong(
+            folder / CONFIG, entry["base"],
+            f"one whose parameters give the digest {found[:12]}... in place of {entry['base']['sha256'][:12]}...",
+        )  # fmt: skip
+    return {name.removeprefix(PREFIX): tensor for name, tensor in load_file(folder / TENSORS).items()}
+
+
+def fill(path: Path, part: nn.Module, tensors: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    """Put tensors into the named parts of a model, which stand beside its base; return the other tensors.
+
+    Raises:
+        BundleError: they are not the tensors of these parts, all and no more.
+    """
+    wanted = {name: each.shape for name, each in part.state_dict().items() if name.partition(".")[0] in names}
+    came = {name: each for name, each in tensors.items() if name.partition(".")[0] in names}
+    odd = sorted(
+        name for name in wanted.keys() | came.keys() if name not in came or wanted.get(name) != came[name].shape
+    )
+    if odd:
         refuse(path, "the tensors of the parts beside the base, all and no more", f"others, such as '{odd[0]}'")
-    part.load_state_dict(dict(tensors), strict=False)
+    part.load_state_dict(came, strict=False)
+    return {name: each for name, each in tensors.items() if name not in came}

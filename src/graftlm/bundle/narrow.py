@@ -66,32 +66,17 @@ def write(
     """
     from safetensors.torch import save_file
 
-    from graftlm.nn import adapters, bottleneck
+    from graftlm.nn import bottleneck
 
     facts = bottleneck.facts(model.module)
     if facts is None:
         return None
     stem = f"{model.base}." if model.style == "pooled" else ""
-    body = model.module.get_submodule(model.base)
-    entry: dict[str, Any] = {"from": "bundle"}
-    named = bases.named(model.card)
-    if named is not None:
-        base = bases.opened(inside / CONFIG, named)
-        plain = adapted.build(base, model.style, model.auto_model, model.tokenizer, task, space)
-        if not adapters.differ(body, plain.get_submodule("" if stem else model.base)):
-            entry = named
-    entry["sha256"] = adapters.digest(body)
-    if entry["from"] == "bundle":
-        (inside / bases.ALONG).mkdir()
-        with adapters.lifted(model.module):
-            write_base(inside / bases.ALONG)
+    entry = adapted.base_entry(inside, model, task, space, write_base)
     tensors = {name.removeprefix(stem): tensor for name, tensor in bottleneck.tensors(model.module).items()}
-    parts: list[str] = []
-    if model.style == "native" and model.head is not None and model.base:
-        own = {n: t for n, t in model.module.state_dict().items() if not n.startswith(f"{model.base}.")}
-        parts = sorted({name.partition(".")[0] for name in own})
-        tensors |= own
-    kept = {PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    own = {} if stem else adapted.beside(model)
+    parts = sorted({name.partition(".")[0] for name in own})
+    kept = {PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in (tensors | own).items()}
     save_file(kept, inside / TENSORS, metadata={"format": "pt"})
     tree = {
         **facts, "peft_type": KIND, "target_modules": [name.removeprefix(stem) for name in facts["target_modules"]],
@@ -108,23 +93,10 @@ def put(folder: Path, entry: Mapping[str, Any], tree: Mapping[str, Any], part: n
     Raises:
         BundleError: the base is not the one that they were trained on, or tensors do not fit.
     """
-    from safetensors.torch import load_file
+    from graftlm.nn import bottleneck
 
-    from graftlm.nn import adapters, bottleneck
-
-    found = adapters.digest(body)
-    if found != entry["base"]["sha256"]:
-        bases.wrong(
-            folder / CONFIG, entry["base"],
-            f"one whose parameters give the digest {found[:12]}... in place of {entry['base']['sha256'][:12]}...",
-        )  # fmt: skip
-    tensors = {name.removeprefix(PREFIX): tensor for name, tensor in load_file(folder / TENSORS).items()}
-    beside = tuple(f"{name}." for name in tree.get("modules_to_save") or ())
-    own = {name: tensor.shape for name, tensor in part.state_dict().items() if name.startswith(beside)}
-    came = {name: tensors.pop(name) for name in list(tensors) if name.startswith(beside)}
-    if own != {name: tensor.shape for name, tensor in came.items()}:
-        refuse(folder / TENSORS, f"the tensors of {', '.join(tree['modules_to_save'])}", "others")
-    part.load_state_dict(came, strict=False)
+    tensors = adapted.tensors_for(folder, entry, body)
+    tensors = adapted.fill(folder / TENSORS, part, tensors, tree.get("modules_to_save") or ())
     try:
         bottleneck.fill(part, tree, tensors)
     except ValueError as fault:

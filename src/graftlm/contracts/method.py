@@ -146,6 +146,15 @@ def start_head(model: Model, setting: Setting) -> bool:
     return True
 
 
+def train_head_alone(model: Model, setting: Setting, start: str) -> None:
+    """Freeze everything but the head, which starts from the probe's solution where `start` is "probe"."""
+    if start == "probe":
+        start_head(model, setting)
+    model.module.requires_grad_(False)
+    if model.head is not None:
+        model.module.get_submodule(model.head).requires_grad_(True)
+
+
 def start_plain_head(model: Model, setting: Setting) -> None:
     """Start the head from the probe's solution, unless another method of the recipe says how it starts."""
     others = [registry.load("method", name).model_fields for name in setting.methods]

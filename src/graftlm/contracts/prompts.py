@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from graftlm.contracts.adapters import one_adapter
-from graftlm.contracts.method import Adaptation, Method, Setting, start_head
+from graftlm.contracts.method import Adaptation, Method, Setting, train_head_alone
 from graftlm.contracts.model import Model
 
 if TYPE_CHECKING:
@@ -64,11 +64,7 @@ class PromptMethod(Method):
         """Freeze the model but for its head, and put virtual tokens before its base."""
         from graftlm.nn import prompts
 
-        if self.head == "probe":
-            start_head(model, setting)
-        model.module.requires_grad_(False)
-        if model.head is not None:
-            model.module.get_submodule(model.head).requires_grad_(True)
+        train_head_alone(model, setting, self.head)
         made = self.make(model)
         prompts.attach(base_of(model), made)
         inside = f"{model.base}." if model.base else ""

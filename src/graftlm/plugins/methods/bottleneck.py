@@ -6,9 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from graftlm.contracts.method import Adaptation, Method, Setting, start_head
+from graftlm.contracts.adapters import one_adapter
+from graftlm.contracts.method import Adaptation, Method, Setting, train_head_alone
 from graftlm.contracts.model import Model
-from graftlm.core import registry, seeds
+from graftlm.core import seeds
 
 
 class Bottleneck(Method):
@@ -49,13 +50,8 @@ class Bottleneck(Method):
 
     def refuses(self, model: Model, setting: Setting) -> str | None:
         """Refuse a second method of adapters, blocks that are not known, and a bundle that could not hold them."""
-        others = [
-            name
-            for name in setting.methods
-            if name != self.name() and getattr(registry.load("method", name), "adapter", False)
-        ]
-        if others:
-            return f"only one kind of adapter fits in a model, and the recipe has '{others[0]}' too"
+        if reason := one_adapter(self, setting):
+            return reason
         if self.position != "parallel" and "." in model.base:
             return "several tasks share one backbone, whose bundle is a plain model: only position: parallel is one"
         if not self._layers(model):
@@ -66,11 +62,7 @@ class Bottleneck(Method):
         """Put the adapters in; they and the head train. Those beside blocks are parts of wider blocks at the end."""
         from graftlm.nn import bottleneck
 
-        if self.head == "probe":
-            start_head(model, setting)
-        model.module.requires_grad_(False)
-        if model.head is not None:
-            model.module.get_submodule(model.head).requires_grad_(True)
+        train_head_alone(model, setting, self.head)
         size, seed = max(1, round(model.card.width / self.reduction)), seeds.child(setting.seed, self.name())
         if self.position != "parallel":
             usual = "silu" if self.position == "houlsby" else "relu"
