@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from tests.adapted import logits, moved
+from tests.sealing import reseal
 from transformers import AutoModel, AutoModelForSequenceClassification
 
-from graftlm.bundle import load, manifest, open_bundle, write
-from graftlm.contracts.method import Setting
+from graftlm.bundle import load, open_bundle, write
 from graftlm.contracts.values import Example, Space
 from graftlm.core import registry
 from graftlm.core.errors import BundleError
 from graftlm.prediction import Predictor
-from graftlm.stages.training.assembling import assemble
 
 LABELS = ("a", "b", "c")
 TASK, SPACE = registry.make("task", "classification"), Space(LABELS, 3)
@@ -34,26 +34,7 @@ MODERN = {"use": "scratch", "architecture": "modernbert", "layers": 3, "width": 
 
 
 def trained(backbone: Any, method: Any = "lora", seed: int = 0, **fields: Any) -> Any:
-    """Return a model with adapters that are no longer where they started, and a head of its own."""
-    made = registry.make("backbone", backbone)
-    model = assemble(made.open(), made, TASK, SPACE, seed=seed)
-    setting = Setting(task=TASK, space=SPACE, optimizer=None, rows=3, steps=3, seed=0, methods=(method,))
-    record = registry.make("method", {"use": method, "merge": False, "head": "random", **fields})
-    assert record.refuses(model, setting) is None
-    adaptation = record.apply(model, setting)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for _, parameter in sorted(model.module.named_parameters()):
-            if parameter.requires_grad:
-                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
-    adaptation.finish()
-    return model
-
-
-def logits(model: Any) -> torch.Tensor:
-    batch = model.tokenizer(["hello there", "a longer text is here"], padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        return model.module.eval()(**batch).logits
+    return moved(backbone, method, SPACE, seed=seed, noise=seed, **fields)
 
 
 def written(folder: Path, model: Any) -> Path:
@@ -163,17 +144,6 @@ def test_a_named_base_that_was_changed_goes_along(tmp_path):
     folder = written(tmp_path / "b", model)
     assert open_bundle(folder).manifest["adapter"]["base"]["from"] == "bundle"
     assert torch.equal(logits(loaded(folder)), logits(model))
-
-
-def reseal(folder: Path, change: Any = None) -> None:
-    path = folder / "graft.json"
-    value = json.loads(path.read_text(encoding="utf-8"))
-    value.pop("seal")
-    names = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".md" and p != path]
-    value["files"] = {p.relative_to(folder).as_posix(): manifest.entry(p) for p in names}
-    if change:
-        change(value)
-    path.write_bytes(manifest.sealed(value))
 
 
 def puts(name: str, **values: Any) -> Any:

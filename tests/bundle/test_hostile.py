@@ -14,26 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sealing import reseal
 
-from graftlm.bundle import manifest, open_bundle, write
+from graftlm.bundle import open_bundle, write
 from graftlm.contracts.values import Space
 from graftlm.core import registry
 from graftlm.core.errors import BundleError
 
 LABELS = ("差评", "好评", "其他")
 Harm = Callable[[Path], None]
-
-
-def reseal(folder: Path, change: Callable[[dict[str, Any]], None] | None = None) -> None:
-    """Write the manifest anew over what the folder holds, as somebody who means harm can."""
-    path = folder / "graft.json"
-    value = json.loads(path.read_text(encoding="utf-8"))
-    value.pop("seal")
-    names = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".md" and p != path]
-    value["files"] = {p.relative_to(folder).as_posix(): manifest.entry(p) for p in names}
-    if change:
-        change(value)
-    path.write_bytes(manifest.sealed(value))
 
 
 def edits(name: str, change: Callable[[Any], Any]) -> Harm:

@@ -4,42 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.adapted import TASK, logits, moved
 
 from graftlm.bundle import average, load, open_bundle, together, write
-from graftlm.contracts.method import Setting
 from graftlm.contracts.values import Space
 from graftlm.core import registry
 from graftlm.core.errors import UserError
 from graftlm.nn import adapters, low_rank
 from graftlm.stages.training.assembling import assemble
 
-TASK = registry.make("task", "classification")
 TINY, NATIVE, GPT2 = {"use": "tiny"}, {"use": "tiny", "pooling": "native"}, {"use": "tiny", "architecture": "gpt2"}
 
 
 def kept(folder, backbone, seed, method="lora", labels=("a", "b", "c"), **fields):
     """Write an adapter that is not where it started; return the model."""
     space = Space(labels, len(labels))
-    made = registry.make("backbone", backbone)
-    model = assemble(made.open(), made, TASK, space, seed=0)
-    setting = Setting(task=TASK, space=space, optimizer=None, rows=3, steps=3, seed=0, methods=(method,))
-    record = registry.make("method", {"use": method, "head": "random", **fields})
-    record = record if method in ("prompt", "prefix") else record.model_copy(update={"merge": False})
-    adaptation = record.apply(model, setting)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for _, parameter in sorted(model.module.named_parameters()):
-            if parameter.requires_grad:
-                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
-    adaptation.finish()
+    model = moved(backbone, method, space, noise=seed, **fields)
     write(folder, model, TASK, space, max_length=32)
     return model
-
-
-def logits(model):
-    batch = model.tokenizer(["hello there", "a longer text is here"], padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        return model.module.eval()(**batch).logits
 
 
 def delta(part):

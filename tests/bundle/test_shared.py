@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.sealing import reseal
 from transformers import AutoModel, BertConfig, BertForTokenClassification
 
-from graftlm.bundle import Kept, load, manifest, open_bundle, write_shared
+from graftlm.bundle import Kept, load, open_bundle, write_shared
 from graftlm.contracts.model import Model
 from graftlm.contracts.values import Space
 from graftlm.core import registry
@@ -92,16 +93,6 @@ def test_damage_is_found(whole, tmp_path):
             open_bundle(copy, "brands")
         path.write_bytes(kept)
     open_bundle(copy, "brands")
-
-
-def reseal(folder: Path, change=lambda value: None) -> None:
-    path = folder / "graft.json"
-    value = json.loads(path.read_text(encoding="utf-8"))
-    value.pop("seal")
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".md" and p != path]
-    value["files"] = {p.relative_to(folder).as_posix(): manifest.entry(p) for p in files}
-    change(value)
-    path.write_bytes(manifest.sealed(value))
 
 
 def tensors(shapes: dict[str, tuple[int, ...]]) -> bytes:
