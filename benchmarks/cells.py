@@ -174,3 +174,9 @@ def told(difference: Mapping[str, Any]) -> str:
     if between is not None:
         said += f" [{100 * between[0]:+.2f}, {100 * between[1]:+.2f}]"
     return f"{said} over {len(difference['seeds'])} seeds"
+
+
+def not_possible(cell: Mapping[str, Any]) -> str | None:
+    """Return one line about a cell that has no figures, None where it has them."""
+    fault = cell.get("failed") or cell.get("refused")
+    return f"not possible: {fault}" if fault else None

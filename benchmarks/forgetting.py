@@ -161,10 +161,7 @@ def _first(given: argparse.Namespace, row: str, seed: int) -> Path:
 
 def said(cell: Mapping[str, Any]) -> str:
     """Return one line about a cell."""
-    fault = cell.get("failed") or cell.get("refused")
-    if fault:
-        return f"not possible: {fault}"
-    return (
+    return cells.not_possible(cell) or (
         f"forgotten {cells.points(cell['forgotten'])} points of clinc150, banking77 {cells.points(cell['test'])} %, "
         f"{cell['process_seconds']:.0f} s"
     )

@@ -128,10 +128,7 @@ def again(asked: str | None, cell: Mapping[str, Any]) -> bool:
 
 def said(cell: Mapping[str, Any]) -> str:
     """Return one line about a cell."""
-    fault = cell.get("failed") or cell.get("refused")
-    if fault:
-        return f"not possible: {fault}"
-    return (
+    return cells.not_possible(cell) or (
         f"validation {cells.points(cell['valid'])} %, test {cells.points(cell['test'])} %, "
         f"{cell['process_seconds']:.0f} s"
     )

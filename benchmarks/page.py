@@ -220,6 +220,15 @@ def big_data(summary: Result) -> str:
     return text
 
 
+def busy_machine(summary: Result) -> str:
+    """Return the speed alone and beside a busy program, by how threads wait."""
+    rows = [
+        [name, *(number(summary[key][how], "batches/s") for how in ("default", "ours"))]
+        for key, name in (("alone", "alone"), ("busy", "beside one busy program"))
+    ]
+    return table(["", "OpenMP's default", "threads that sleep"], rows)
+
+
 BLOCKS: dict[str, Callable[[Result], str]] = {
     "training_speed": training_speed,
     "predict_speed": predict_speed,
@@ -233,6 +242,7 @@ BLOCKS: dict[str, Callable[[Result], str]] = {
     "faults": faults,
     "fuzz_readers": fuzz_readers,
     "big_data": big_data,
+    "busy_machine": busy_machine,
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a busy machine must not stall the suite
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 LOOPBACK = ("127.", "::1", "localhost")

@@ -32,8 +32,8 @@ def fit(
     Raises:
         UserError: what was given cannot be used; the message says what was expected and what to do.
     """
+    environment.settle()
     if processes.follows():
-        environment.settle()
         return pipeline.follow()
     named = tuple(metric for metric in metrics if isinstance(metric, str))
     own = [metric for metric in metrics if not isinstance(metric, str)]
