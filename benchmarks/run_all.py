@@ -25,6 +25,10 @@ QUICK = {
     "methods": ["--methods", "probe", "full:head=random", "full", "lora", "--seeds", "0"],
     "forgetting": ["--methods", "full", "replay", "wise_ft", "--seeds", "0", "--rows", "3000"],
     "joint": ["--seeds", "0"],
+    "faults": ["--kills", "5", "--saving-kills", "20"],
+    "fuzz_readers": ["--cases", "2000"],
+    "big_data": ["--count", "100000", "--no-predict"],
+    "busy_machine": ["--rounds", "1"],
 }
 
 

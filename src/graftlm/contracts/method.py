@@ -146,9 +146,9 @@ def start_head(model: Model, setting: Setting) -> bool:
     return True
 
 
-def train_head_alone(model: Model, setting: Setting, start: str) -> None:
-    """Freeze everything but the head, which starts from the probe's solution where `start` is "probe"."""
-    if start == "probe":
+def train_head_alone(model: Model, setting: Setting, solved: bool) -> None:
+    """Freeze everything but the head, which starts from the probe's solution where `solved` is set."""
+    if solved:
         start_head(model, setting)
     model.module.requires_grad_(False)
     if model.head is not None:

@@ -64,7 +64,7 @@ class PromptMethod(Method):
         """Freeze the model but for its head, and put virtual tokens before its base."""
         from graftlm.nn import prompts
 
-        train_head_alone(model, setting, self.head)
+        train_head_alone(model, setting, solved=self.head == "probe")
         made = self.make(model)
         prompts.attach(base_of(model), made)
         inside = f"{model.base}." if model.base else ""

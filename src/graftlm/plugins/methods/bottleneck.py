@@ -62,7 +62,7 @@ class Bottleneck(Method):
         """Put the adapters in; they and the head train. Those beside blocks are parts of wider blocks at the end."""
         from graftlm.nn import bottleneck
 
-        train_head_alone(model, setting, self.head)
+        train_head_alone(model, setting, solved=self.head == "probe")
         size, seed = max(1, round(model.card.width / self.reduction)), seeds.child(setting.seed, self.name())
         if self.position != "parallel":
             usual = "silu" if self.position == "houlsby" else "relu"
