@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -12,7 +13,8 @@ from tests.test_pipeline import QUICK, rows
 from graftlm import bundle
 from graftlm.core.errors import UserError
 from graftlm.nn.packed import Packed
-from graftlm.pipeline.earlier import open_earlier
+from graftlm.pipeline.earlier import contents, open_earlier
+from graftlm.recipe import build
 from graftlm.verbs.fitting import fit
 
 
@@ -44,6 +46,15 @@ def test_an_earlier_run_gives_its_model_its_task_and_its_rows(first):
 def test_what_is_no_run_is_told(first):
     with pytest.raises(UserError, match=r"no recipe\.yaml"):
         open_earlier(str(first.bundle))
+
+
+def test_words_of_a_choice_name_no_folders_that_are_called_like_them(first, tmp_path, monkeypatch):
+    """`head: probe` and `use: lora` are no runs, whatever lies where the command is given."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("probe", "lora", "all", "earlier"):
+        shutil.copytree(first.folder, tmp_path / name)
+    recipe = build({"methods": [{"use": "lora"}, {"use": "soup", "runs": ["earlier"]}]})
+    assert set(contents(recipe)) == {"methods.1.runs.0"}
 
 
 # without validation rows the last weights count, not the best: which these are is chance on so few rows

@@ -13,7 +13,8 @@ import yaml
 
 import graftlm
 from graftlm.bundle import load, open_bundle
-from graftlm.core.errors import DataError, GateMissed, Interrupted, UserError
+from graftlm.core.errors import DataError, GateMissed, Interrupted, RecipeError, UserError
+from graftlm.pipeline.work import Nobody
 from graftlm.verbs.comparing import compare
 from graftlm.verbs.evaluating import evaluate
 from graftlm.verbs.fitting import fit
@@ -374,3 +375,19 @@ def test_other_architectures_pass_through_the_whole(tmp_path, architecture):
     made = fit(TRAIN, test=TEST, out=str(tmp_path / "run"), **{**QUICK, "base": base, "epochs": 1})
     written = labels_of(lines(made.folder / "predictions" / "test.jsonl"))
     assert labels_of(predict(made.folder, TEST, precision="fp32")) == written
+
+
+def test_what_cannot_work_together_is_refused_before_the_baselines_and_frees_the_folder(tmp_path):
+    class Stages(Nobody):
+        def __init__(self):
+            self.seen = []
+
+        def stage(self, name):
+            self.seen.append(name)
+
+    watch, out = Stages(), str(tmp_path / "run")
+    with pytest.raises(RecipeError, match="only one kind of adapter fits in a model"):
+        fit(TRAIN, out=out, watch=watch, **{**QUICK, "settings": {"methods": [{"use": "lora"}, {"use": "ia3"}]}})
+    assert not [name for name in watch.seen if name.startswith("baseline")]
+    run = fit(TRAIN, out=out, **QUICK)
+    assert (run.folder / "metrics.json").is_file()

@@ -57,5 +57,22 @@ def test_a_run_that_came_and_went_since_the_folder_was_examined_is_not_written_o
     assert run_folder.examine(recipe, resume=False) == tmp_path / "run"
     with run_folder.locked(tmp_path / "run"):  # the other one, which began at the same moment
         run_folder.prepare(recipe, tmp_path / "run")
+        (tmp_path / "run" / "checkpoints").mkdir()
     with run_folder.locked(tmp_path / "run"), pytest.raises(UserError, match="already holds a run"):
         run_folder.prepare(recipe, tmp_path / "run")
+
+
+def test_a_run_that_was_refused_before_it_trained_is_in_nobodys_way(tmp_path):
+    from graftlm.recipe import Recipe
+
+    folder = tmp_path / "run"
+    with run_folder.locked(folder):
+        run_folder.prepare(Recipe(out=str(folder)), folder)
+        (folder / run_folder.DATA).write_text("{}", encoding="utf-8")
+    mended = Recipe(out=str(folder), train={"epochs": 2})
+    assert run_folder.examine(mended, resume=False) == folder
+    for more in ("checkpoints", "bundle", "metrics.json"):
+        (folder / more).mkdir()
+        with pytest.raises(UserError, match="already holds a run"):
+            run_folder.examine(mended, resume=False)
+        (folder / more).rmdir()

@@ -53,10 +53,11 @@ class PromptMethod(Method):
         room = getattr(base_of(model).config, "max_position_embeddings", None)
         room = None if room is None else room - _RESERVED.get(model.card.architecture, 0)
         if room is not None and self.tokens + (setting.limit or 1) > room:
+            left = room - self.tokens
+            advice = f"set backbone.max_length to at most {left}, or fewer tokens" if left > 0 else "set fewer tokens"
             return (
                 f"{self.tokens} virtual tokens and texts of up to {setting.limit or 1} tokens are more than the {room} "
-                f"positions of '{model.card.name}'; set backbone.max_length to at most {room - self.tokens}, or fewer "
-                "tokens"
+                f"positions of '{model.card.name}'; {advice}"
             )
         return None
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from graftlm.contracts.ground import Earlier
 from graftlm.contracts.values import Example
 from graftlm.core import files, hashing, seeds
 from graftlm.core.errors import UserError
-from graftlm.recipe import Recipe, flat
+from graftlm.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,16 +61,34 @@ def contents(recipe: Recipe) -> dict[str, str]:
     from graftlm.bundle.manifest import NAME
 
     found = {}
-    tree = {key: value for key, value in recipe.as_json().items() if key in SECTIONS}
-    for key, value in flat(tree).items():
-        if isinstance(value, list | str):
-            for number, one in enumerate([value] if isinstance(value, str) else value):
-                path = Path(str(one)).expanduser()
-                files_of = [each for each in (path, path / NAME, path / "bundle" / NAME, path / LEFT) if _is_file(each)]
-                if files_of:
-                    place = key if isinstance(value, str) else f"{key}.{number}"
-                    found[place] = hashing.of_value([_content(each) for each in files_of])
+    for key, value in _texts(recipe):
+        for number, one in enumerate([value] if isinstance(value, str) else value):
+            path = Path(str(one)).expanduser()
+            files_of = [each for each in (path, path / NAME, path / "bundle" / NAME, path / LEFT) if _is_file(each)]
+            if files_of:
+                place = key if isinstance(value, str) else f"{key}.{number}"
+                found[place] = hashing.of_value([_content(each) for each in files_of])
     return found
+
+
+def _texts(recipe: Recipe) -> Iterator[tuple[str, str | Sequence[str]]]:
+    """Yield the fields of a recipe that may name anything, with what they say; those with a choice of words do not."""
+    for section in SECTIONS:
+        part = getattr(recipe, section)
+        several = isinstance(part, list | tuple)
+        for number, one in enumerate(part if several else [part]):
+            for name, field in type(one).model_fields.items():
+                value = getattr(one, name)
+                if isinstance(value, str | list | tuple) and _free(field.annotation, value):
+                    yield f"{section}.{number}.{name}" if several else f"{section}.{name}", value
+
+
+def _free(annotation: Any, value: str | Sequence[str]) -> bool:
+    """Tell whether a type allows any text in the place of a value, not some words alone."""
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    if isinstance(value, str):
+        return str in options
+    return any(get_origin(option) in (list, tuple) and str in get_args(option) for option in options)
 
 
 def _content(path: Path) -> Any:

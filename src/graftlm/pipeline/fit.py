@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -76,9 +77,10 @@ def _lead(
     work.stage("read")
     checked = check(recipe, given, opened=crew.open_on)
     checking.raise_for(checked.findings)
-    run_folder.same_data(folder, checked.dataset.fingerprints())
     beside = contents(recipe)
-    run_folder.same_named(folder, beside)
+    if resume:
+        run_folder.same_data(folder, checked.dataset.fingerprints())
+        run_folder.same_named(folder, beside)
     crew.suits(len(checked.dataset.train))
     # made only now, so that a wrong path or a fault in the data leaves no folder in the way of the next try
     if recipe.train.device != "auto":
@@ -116,7 +118,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
     from graftlm.stages.training.assembling import assemble, embedding_model
     from graftlm.stages.training.encoding import hold
     from graftlm.stages.training.features import Features
-    from graftlm.stages.training.fitting import Wanted
+    from graftlm.stages.training.fitting import Wanted, refuse, setting_of
     from graftlm.stages.training.refitting import joined
 
     recipe, task, splits = work.recipe, work.recipe.task, checked.dataset.splits
@@ -127,8 +129,11 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
     work.stage("load")
     space = task.space(rows)
     wanted = Wanted(section, recipe.backbone, task, recipe.methods, recipe.losses, recipe.augmentations)
+    model = assemble(base, recipe.backbone, task, space, seed=section.seed)
+    # before baselines are fitted, which takes a while; how many steps there will be is not known yet, and plays no part
+    refuse(model, wanted, setting_of(wanted, space, rows, limit, sys.maxsize))
     features = Features(
-        assemble(base, recipe.backbone, task, space, seed=section.seed),
+        model,
         task, space, limit=limit, device=section.device, precision=section.precision, seed=section.seed,
     )  # fmt: skip
     held = hold(valid, task, base.tokenizer, limit) if valid is not None and len(valid) else None

@@ -152,9 +152,10 @@ def fit_several(
     marks = {
         f"{line.name}.{split}": mark for line in lines for split, mark in line.checked.dataset.fingerprints().items()
     }
-    run_folder.same_data(folder, marks)
     beside = contents(recipe)
-    run_folder.same_named(folder, beside)
+    if resume:
+        run_folder.same_data(folder, marks)
+        run_folder.same_named(folder, beside)
     try:
         with terminable(), run_folder.locked(folder):
             run_folder.prepare(recipe, folder, resume=resume)

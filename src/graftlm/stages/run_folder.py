@@ -14,6 +14,8 @@ from graftlm.recipe import HOW, Recipe
 
 RECIPE, FINGERPRINT, METRICS, DATA = "recipe.yaml", ".fingerprint", "metrics.json", "data.json"
 LOCK = ".lock"
+_BEGUN = {RECIPE, FINGERPRINT, DATA, LOCK}
+"""What a run writes before it trains: one that was refused then leaves nothing else, and is in nobody's way."""
 
 
 def examine(recipe: Recipe, *, resume: bool) -> Path:
@@ -37,6 +39,8 @@ def examine(recipe: Recipe, *, resume: bool) -> Path:
                 f"The output folder '{folder}' is not empty (it holds {held}) and is not a run of this project. Name "
                 "another one with --out."
             )
+        if not resume and {path.name for path in folder.iterdir()} <= _BEGUN:
+            return folder
         if not resume:
             raise UserError(
                 f"The output folder '{folder}' already holds a run. Name another one with --out, go on with --resume, "

@@ -98,19 +98,7 @@ def fit(
     rows = _expanded(rows, wanted, base, group)
     data = _encoded(rows, wanted, model, space, limit, group)
     chosen = plan(section, section.optimizer, sequences=data.units, width=base.card.width)
-    setting = Setting(
-        task=task,
-        space=space,
-        optimizer=section.optimizer,
-        rows=len(rows),
-        steps=chosen.steps,
-        seed=section.seed,
-        augmented=bool(wanted.augmentations),
-        methods=tuple(method.name() for method in wanted.methods),
-        losses=tuple(loss.name() for loss in wanted.losses),
-        limit=limit,
-        probe=lambda: _shared(group, probe),
-    )
+    setting = replace(setting_of(wanted, space, rows, limit, chosen.steps), probe=lambda: _shared(group, probe))
     refuse(model, wanted, setting)
     start = None
     if any(m.wants_start for m in wanted.methods) or any(loss.wants_start for loss in wanted.losses):
@@ -212,6 +200,22 @@ def carry(
             if stopping and not progress.last:
                 raise Interrupted(f"Stopped by {stop.asked} at step {progress.step} of {progress.steps}.")
     return trained
+
+
+def setting_of(wanted: Wanted, space: Space, rows: Rows, limit: int | None, steps: int) -> Setting:
+    """Return what methods may look at, without a probe."""
+    return Setting(
+        task=wanted.task,
+        space=space,
+        optimizer=wanted.section.optimizer,
+        rows=len(rows),
+        steps=steps,
+        seed=wanted.section.seed,
+        augmented=bool(wanted.augmentations),
+        methods=tuple(method.name() for method in wanted.methods),
+        losses=tuple(loss.name() for loss in wanted.losses),
+        limit=limit,
+    )
 
 
 def refuse(model: Model, wanted: Wanted, setting: Setting) -> None:
