@@ -143,3 +143,10 @@ def test_the_best_point_inside_the_budget_is_chosen():
     tried = [{"share": s, "forgotten": f} for s, f in ((1.0, 0.2), (0.7, 0.04), (0.4, 0.03), (0.1, 0.0))]
     assert _choose(tried, [9.0, 5.0, 7.0, 7.0], 0.05) == (0.4, True)
     assert _choose(tried, [9.0, 5.0, 7.0, 7.0], -1) == (1.0, False)
+
+
+def test_a_run_that_keeps_an_adapter_cannot_be_remembered_and_says_what_can(place, tmp_path):
+    kept = fit(write(tmp_path / "a.jsonl", rows(60, 1)), out=str(tmp_path / "kept"), method="lora", baselines="none",
+               **{**QUICK, "epochs": 1, "settings": {"methods.0.merge": False}})  # fmt: skip
+    with pytest.raises(UserError, match=r"keeps an adapter beside its base.*merge: true"):
+        fit(write(tmp_path / "b.jsonl", rows(60, 2)), out=str(tmp_path / "b"), remember=[str(kept.folder)], **QUICK)

@@ -68,7 +68,7 @@ def open_sources(section: RememberSection, *, seed: int, resamples: int) -> list
 
     Raises:
         BundleError: a bundle is damaged.
-        UserError: a folder is no run, or its rows are not to be found any more.
+        UserError: a folder is no run or holds an adapter alone, or its rows are not to be found any more.
     """
     from graftlm import bundle, recipe
     from graftlm.stages import reading
@@ -77,6 +77,11 @@ def open_sources(section: RememberSection, *, seed: int, resamples: int) -> list
     sources = []
     for run in map(Path, section.runs):
         opened = bundle.open_bundle(run)
+        if "adapter" in opened.manifest:
+            raise UserError(
+                f"remember: '{run}' keeps an adapter beside its base, from which no run can start. Train it with "
+                "merge: true (--set methods.0.merge=true) to fold it into its base."
+            )
         path = run / "recipe.yaml"
         if not path.is_file():
             raise UserError(
