@@ -56,3 +56,10 @@ def test_nothing_to_judge_on_is_said(bare):
 def test_validation_rows_are_named(metrics):
     metrics["primary"]["split"] = "valid"
     assert "on 3,080 validation rows" in shown(metrics)
+
+
+def test_the_time_of_several_tasks_is_told_once(metrics):
+    timing = {"seconds": {"train": 50.0, "bundle": 10.0}, "examples_per_second": 257.0}
+    text = shown({"tasks": {"intent": metrics, "slots": metrics}, "timing": timing})
+    assert text.count("in all") == 1
+    assert "1 min 00 s in all, training 257 examples/s" in text

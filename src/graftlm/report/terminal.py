@@ -63,13 +63,16 @@ def _several(metrics: Mapping[str, Any], folder: Path | str | None, console: Con
     plain = not console.is_terminal
     for name, one in metrics["tasks"].items():
         console.print(Text(f"\n{name}", style="" if plain else "bold cyan"))
-        show(one, folder=None if folder is None else Path(folder) / "tasks" / name, console=console)
+        alone = {**one, "timing": {}}  # time and memory are told once, of all tasks
+        show(alone, folder=None if folder is None else Path(folder) / "tasks" / name, console=console)
     for name, gap in metrics.get("single", {}).items():
         word = "hurt" if gap["hurt"] else "did not measurably hurt"
         points = signed(gap, bool(gap["alone"]["percent"]))
         text = f"{name}: training together {word}: {points} against training it alone"
         console.print(Text(text, style="red" if gap["hurt"] and not plain else ""), soft_wrap=plain)
     console.print()
+    for line in _timing(metrics.get("timing", {})):
+        console.print(Text(line, style="" if plain else "dim"), soft_wrap=plain)
     for name, place in _places(folder):
         console.print(f"{name:8}{place}", markup=False, soft_wrap=True)
 
