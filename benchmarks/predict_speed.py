@@ -106,7 +106,7 @@ def agreement(bundle: str, test: str) -> dict[str, Any]:
     }
     for precision in ("fp32", "auto"):
         predictor = predictor_of(opened, precision=precision)
-        logits = np.stack(predictor._pieces(predictor.encode(examples)))
+        logits = np.stack(predictor.pieces(predictor.encode(examples)))
         said = np.array([answer.value for answer in predictor.answers(examples)])
         found[precision] = {
             "labels_equal": float((said == labels[plain.argmax(-1)]).mean()),

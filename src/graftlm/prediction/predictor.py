@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS = 1024
 """Padded tokens in one batch on a processor: enough to fill it, few enough to stay in its cache. Measured
-with a 22M encoder in bf16: 512 and 1024 alike, 2048 some 5 % and 4096 some 30 % slower. Plain and fused
-attention are equally fast there without dropout, so the model keeps the one it came with."""
+with a 22M encoder in bf16: 512 and 1024 alike, 2048 some 5 % and 4096 some 30 % slower."""
 
 ACCELERATOR_BATCH_TOKENS = 65_536
 
@@ -56,6 +55,7 @@ class Predictor:
     ) -> None:
         environment.settle()
         from graftlm.nn import precision as formats
+        from graftlm.nn import prepacked
 
         self.model, self.task, self.space, self.limit = model, task, space, limit
         self._tokenizing = threading.Lock()
@@ -74,6 +74,7 @@ class Predictor:
             self.module = model.module
         else:
             self.module = formats.converted(model.module, self.dtype, model.head, self.device)
+        self.module = prepacked.sooner(self.module, self.dtype, self.device)
 
     def answers(self, examples: Sequence[Example]) -> list[Answer]:
         """Return the answer to each example, in their order.
@@ -167,9 +168,11 @@ def embed(
     import numpy as np
 
     from graftlm.nn import precision as formats
+    from graftlm.nn import prepacked
 
     place = formats.device_for(device or "auto")
-    module = formats.converted(model.module, formats.choose(precision, place)[0], None, place)
+    dtype, _ = formats.choose(precision, place)
+    module = prepacked.sooner(formats.converted(model.module, dtype, None, place), dtype, place)
     inputs = encode_texts(texts, None, model.tokenizer, limit)
     tokens = BATCH_TOKENS if place.type == "cpu" else ACCELERATOR_BATCH_TOKENS
     found = pieces(module, model.tokenizer, inputs, logits, device=place, batch_tokens=tokens)

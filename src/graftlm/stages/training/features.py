@@ -15,7 +15,7 @@ from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Inputs, Space
 from graftlm.core import cache, environment, hashing, log
-from graftlm.nn import linear, marks, tokens
+from graftlm.nn import linear, marks, prepacked, tokens
 from graftlm.nn import precision as formats
 from graftlm.nn.packed import Packed
 from graftlm.nn.resampling import stratified_part
@@ -37,8 +37,8 @@ class Features:
         self.task, self.space, self.limit, self.seed = task, space, limit, seed
         self.tokenizer, self.head = model.tokenizer, model.head
         self.device = formats.device_for(device)
-        dtype, _ = formats.choose(precision, self.device)
-        self.module = formats.converted(model.module, dtype, model.head, self.device) if model.head else None
+        self.dtype, _ = formats.choose(precision, self.device)
+        self.module = formats.converted(model.module, self.dtype, model.head, self.device) if model.head else None
         self.known: dict[str, np.ndarray] = {}
         self.solution: Linear | None = None
 
@@ -107,12 +107,13 @@ class Features:
         )
         out: np.ndarray | None = None
         caught: list[torch.Tensor] = []
-        hook = self.module.get_submodule(self.head).register_forward_pre_hook(lambda _, args: caught.append(args[0]))
+        module = prepacked.sooner(self.module, self.dtype, self.device)
+        hook = module.get_submodule(self.head).register_forward_pre_hook(lambda _, args: caught.append(args[0]))
         try:
             with torch.inference_mode():
                 for numbers in plan(packed.lengths, BATCH_TOKENS):
                     batch = packed.batch(_list(numbers), self.tokenizer.pad_token_id, self.tokenizer.padding_side)
-                    self.module(**{name: tensor.to(self.device) for name, tensor in batch.items()})
+                    module(**{name: tensor.to(self.device) for name, tensor in batch.items()})
                     part = _one_a_row(caught.pop(), batch["input_ids"], self.tokenizer.pad_token_id)
                     if out is None:
                         out = np.empty((len(packed), part.shape[-1]), dtype=np.float32)
