@@ -131,6 +131,29 @@ def predict_speed(summary: Result) -> str:
     )
 
 
+def by_task(summary: Result, peer: str, what: str) -> str:
+    """Return the speed of both sides for each task."""
+    rows = [
+        [
+            task,
+            number(one[peer]),
+            number(one["graft"]),
+            f"{one['ratio']:.2f}",
+            ", ".join(f"{r:.2f}" for r in one["ratios"]),
+        ]
+        for task, one in summary.items()
+    ]
+    return table(["task", f"Transformers, {what}/s", f"GraftLM, {what}/s", "ratio", "pair by pair"], rows)
+
+
+def vectors_speed(summary: Result) -> str:
+    """Return the ratio of both sides of training vectors."""
+    wall, processor = (summary[key] for key in ("pairs_per_second", "pairs_per_processor_second"))
+    return (
+        f"Pairs/s against SentenceTransformerTrainer: {wall:.2f} times; by seconds of the processor {processor:.2f}.\n"
+    )
+
+
 def main_job(summary: Result) -> str:
     """Return accuracy and time of the main job."""
     rows = []
@@ -236,6 +259,9 @@ BLOCKS: dict[str, Callable[[Result], str]] = {
     "defaults": defaults,
     "head_start": head_start,
     "tasks": lambda summary: str(summary["table"]),
+    "task_speed": lambda summary: by_task(summary, "trainer", "examples"),
+    "task_predict": lambda summary: by_task(summary, "peer", "answers"),
+    "vectors_speed": vectors_speed,
     "methods": lambda summary: str(summary["table"]),
     "forgetting": lambda summary: str(summary["table"]),
     "joint": lambda summary: str(summary["table"]),

@@ -60,7 +60,21 @@ def load(monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, "run_all", "page", "tasks", "task_speed", "methods", "forgetting", "joint"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *SCRIPTS,
+        "run_all",
+        "page",
+        "tasks",
+        "task_speed",
+        "task_predict",
+        "vectors_speed",
+        "methods",
+        "forgetting",
+        "joint",
+    ],
+)
 def test_help(name):
     assert "usage" in run(name, "--help").stdout
 
@@ -99,6 +113,16 @@ def test_predict_speed(tmp_path):
         assert same["fp32"]["labels_equal"] == 1
         assert same["fp32"]["largest_relative_difference"] < 1e-4
         assert same["fp32"]["accuracy"] == same["plain_accuracy"]
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.timeout(300)
+def test_task_predict(tmp_path):
+    found = measured("task_predict", tmp_path, "--tasks", "tagging", "--rounds", 1, "--passes", 1)
+    (peer,), (ours,) = found["runs"]["tagging"]["peer"], found["runs"]["tagging"]["graft"]
+    assert peer["rows"] == ours["rows"] == 60
+    assert found["summary"]["tagging"]["ratios"] == [ours["examples_per_second"] / peer["examples_per_second"]]
 
 
 @pytest.mark.slow
