@@ -7,6 +7,7 @@ rounded, and attention over short sequences is two plain products.
 from __future__ import annotations
 
 import copy
+import platform
 from collections import Counter
 from typing import Any
 
@@ -44,7 +45,9 @@ class PrepackedLinear(nn.Module):
 
 def suits(module: nn.Module, dtype: torch.dtype, device: torch.device) -> bool:
     """Tell whether a twin of a module in a number format on a device would be faster: an encoder in bf16 on a CPU."""
-    if device.type != "cpu" or dtype != torch.bfloat16 or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or dtype != torch.bfloat16 or platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    if not torch.backends.mkldnn.is_available():
         return False
     if not (hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return False
