@@ -8,7 +8,7 @@ FACTS = {
         "train": {
             "source": "train.csv", "reader": "csv", "format": {"encoding": "GB18030", "header": "first row"},
             "read": 12_000, "kept": 11_990, "skipped": 10, "mended": 3,
-            "columns": {"text": {"column": "内容", "why": "by its name"}},
+            "columns": {"text": {"column": "内容", "why": "by its name"}}, "unread": ["备注", "neg"],
         }
     },
     "splits": {"train": {"rows": 10_791, "from": "train"},
@@ -34,7 +34,7 @@ def test_says_what_was_read_how_it_was_split_and_what_was_found():
         [Finding("note", "n", "small thing"), Finding("error", "e", "great [thing]", 7, ("a:1", "a:2", "a:3", "a:4"))]
     )
     assert "train: train.csv (csv: encoding GB18030, header first row)" in text
-    assert "text = '内容' (by its name)" in text
+    assert "text = '内容' (by its name); not read: '备注', 'neg'" in text
     assert "read 12,000 = kept 11,990, 3 in part + skipped 10" in text
     assert "5 training rows are not used (data.limit)" in text
     assert "57 (max 2,000)" in text

@@ -36,7 +36,8 @@ class Role:
     `kind` is "text" (read by the model), "target" (the truth) or "other". `spread` says which several columns
     make up the role where no single one does, the value then being a mapping from column to value: "flags" are
     columns that hold 0 and 1 alone, "numbered" columns called by one of `names` with a number or a letter behind it
-    (`choice1`, `choice2`, or bare `A`, `B`, ...). With `blank`, a row may leave the role empty.
+    (`choice1`, `choice2`, or bare `A`, `B`, ...). With `blank`, a row may leave the role empty. With `nested`, the task
+    reads lists and mappings in it; elsewhere lists of words are put together, and a truth is one value.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Role:
     required: bool = True
     spread: Literal["no", "flags", "numbered"] = "no"
     blank: bool = False
+    nested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from graftlm.core.naming import folded
+
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 ONE_COLUMN = "\x1f"
 """Stands for "no delimiter": the unit separator, which no table of text holds."""
@@ -95,7 +97,7 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
     first, body = rows[0], rows[1:]
     names = [cell.strip().lower() for cell in first]
     filled = [name for name in names if name]
-    known = sum(name in HEADINGS for name in filled)
+    known = sum(folded(name) in HEADINGS for name in filled)
     if not filled or len(set(filled)) < len(filled) or (known == 0 and any(_number(name) for name in filled)):
         return False
     if not body:

@@ -33,6 +33,8 @@ def _sources(facts: Mapping[str, Any]) -> RenderableType:
         roles = "; ".join(
             f"{role} = {_named(found['column'])} ({found['why']})" for role, found in source["columns"].items()
         )
+        if unread := source.get("unread"):
+            roles += f"; not read: {listing(unread, 10)}"
         mended = f", {source['mended']:,} in part" if source["mended"] else ""
         counts = f"read {source['read']:,} = kept {source['kept']:,}{mended} + skipped {source['skipped']:,}"
         lines.append(f"{name}: {source['source']} ({source['reader']}: {form})\n  {roles}\n  {counts}")

@@ -193,3 +193,28 @@ def test_one_document_is_answered_with_its_score_and_several_with_their_order():
     answer, _ = graded(task, [0.0, 1.0, 0.0], [0.1, 3.0, 2.0])
     assert answer.public["ranking"] == [1, 2, 0]
     assert answer.value == ["d1", "d2", "d0"]
+
+
+def test_documents_that_are_said_not_to_be_relevant_are_ranked_with_the_others():
+    rows = [
+        {"query": "q1", "document": ["a"], "negative": ["b", "c"]},
+        {"query": "q2", "document": ["d"], "negative": ["e", "a"]},
+        {"query": "q1", "document": ["c"], "negative": ["f"]},
+    ]
+    found = prepared(make(), rows)["train"]
+    assert found.column("document") == [["a", "b", "c", "f"], ["d", "e", "a"]]
+    assert found.column("relevance") == [[1, 0, 1, 0], [1, 0, 0]]
+    assert make().check({"train": found}) == []
+
+
+@pytest.mark.parametrize(
+    ("negative", "told"),
+    [
+        (["b", " "], "expected a document that is not relevant; got an empty one"),
+        ([["b"]], "expected a document as text; got ['b']"),
+        (None, None),
+        ("b", None),
+    ],
+)
+def test_such_a_document_may_be_missing_but_not_blank(negative, told):
+    assert make().fault(Example("0", {"query": "q", "document": "a", "negative": negative})) == told

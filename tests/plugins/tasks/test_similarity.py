@@ -198,3 +198,53 @@ def test_one_text_is_answered_with_its_vector():
     )
     assert both.public == {"cosine": 0.96}
     assert both.detail["embeddings"]["text_pair"] == [0.8, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("fields", "score", "told"),
+    [
+        ({"text": "a", "text_pair": None}, None, "expected a second text; got an empty one"),
+        ({"text": "a", "text_pair": " "}, "3", "expected a second text; got an empty one"),
+        ({"text": "", "text_pair": "b"}, None, "expected a first text; got an empty one"),
+        ({"text": "a", "text_pair": ["b", ""]}, None, "expected a second text; got an empty one"),
+        ({"text": "a", "text_pair": ["b"]}, "3", "expected one second text beside a score; got a list"),
+        ({"text": "a", "text_pair": "b", "negative": [["c"]]}, None,
+         "expected a text, or a list of texts, as the negative text; got [['c']]"),
+        ({"text": "a", "text_pair": "b", "negative": ["c", None]}, None, "expected a negative text; got an empty one"),
+        ({"text": "a", "text_pair": "b", "negative": None}, None, None),
+        ({"text": "a", "text_pair": ["b"], "negative": []}, None, None),
+        ({"text": "a"}, None, None),
+    ],
+)  # fmt: skip
+def test_a_missing_text_is_a_fault_of_its_row(fields, score, told):
+    assert make().fault(Example("0", fields, score)) == told
+
+
+def test_lists_of_texts_become_rows_of_their_own():
+    rows = rows_of(
+        [
+            {"text": "a", "text_pair": ["p"], "negative": ["n1", "n2"]},
+            {"text": "b", "text_pair": ["q", "r"], "negative": []},
+            {"text": "c", "text_pair": ["s"], "negative": ["n3"]},
+        ]
+    )
+    made = make().prepare({"train": rows}, None)["train"]
+    texts = [made.column(name) for name in ("text", "text_pair", "negative", "__id__")]
+    assert list(zip(*texts, strict=True)) == [
+        ("a", "p", "n1", "0-1"),
+        ("a", "p", "n2", "0-2"),
+        ("b", "q", None, "1-1"),
+        ("b", "r", None, "1-2"),
+        ("c", "s", "n3", "2"),
+    ]
+    assert made.where(3) == rows.where(1)
+    plain = rows_of(ROWS)
+    assert make().prepare({"train": plain}, None)["train"] is plain
+
+
+def test_a_triplet_without_its_negative_is_read_as_a_pair():
+    examples = [Example("0", {"text": "a", "text_pair": "b", "negative": given}) for given in ("c", None, " ")]
+    encoded = make().encode(examples, registry.make("backbone", "tiny").open().tokenizer, 16)
+    assert [(one.row, one.keep["place"]) for one in encoded] == [
+        (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1)
+    ]  # fmt: skip

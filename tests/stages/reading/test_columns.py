@@ -157,3 +157,35 @@ def test_several_columns_may_be_named(choosing):
     assert dict(found.roles) == {"label": ("x", "y"), "text": "a"}
     with pytest.raises(DataError, match=r"expected the name of one column for 'id'; got \['x', 'y'\]"):
         chosen(choosing, {"a": LONG, "x": LONG, "y": LONG}, {"id": ["x", "y"]})
+
+
+def test_traditional_characters_and_numerals_name_columns_too(choosing):
+    found = chosen(choosing, {"內容": LONG[:2], "標籤": ["a", "b"], "編號": ["1", "2"]})
+    assert (dict(found.roles), found.id) == ({"text": "內容", "label": "標籤"}, "編號")
+
+
+def test_columns_that_no_role_reads_are_told(choosing):
+    found = chosen(choosing, {"id": [1, 2], "text": LONG[:2], "note": ["x", "y"], "label": ["a", "b"], "m": [1, 2]})
+    assert found.unread == ("note", "m")
+
+
+def test_numbered_columns_come_before_one_that_is_called_alike():
+    class Choosing(_Several):
+        roles = (
+            Role("text", "text", ("question",), "the text"),
+            Role("choices", "text", ("answers", "answer"), "the choices", spread="numbered"),
+            Role("label", "target", ("answer",), "the right one"),
+        )
+
+    Choosing.__abstractmethods__ = frozenset()
+    names = {"question": LONG, "A": LONG, "B": LONG, "answer": ["A", "B"] * 15}
+    assert dict(chosen(Choosing(), names).roles) == {"text": "question", "choices": ("A", "B"), "label": "answer"}
+    lists = {"question": LONG, "A": LONG, "B": LONG, "answers": [["x", "y"]] * 30, "answer": ["x", "y"] * 15}
+    assert chosen(Choosing(), lists).roles["choices"] == "answers"
+
+
+def test_a_few_values_that_are_no_flags_do_not_hide_the_columns():
+    columns = {"text": LONG, "choice": LONG, "joy": ["0", "1"] * 15, "anger": [*["0", "1"] * 14, "0", "2"]}
+    found = chosen(_Several(), columns)
+    assert found.roles["label"] == ("joy", "anger")
+    assert found.why["label"] == "the other 2 columns hold 0 and 1 nearly everywhere"

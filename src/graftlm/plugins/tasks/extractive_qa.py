@@ -62,7 +62,7 @@ class ExtractiveQa(Task):
     roles: ClassVar[tuple[Role, ...]] = (
         Role("question", "text", QUESTION, "the question"),
         Role("context", "text", CONTEXT, "the text that holds the answer"),
-        Role("answers", "target", ANSWERS, "the right answers with their starts; none where there is no answer"),
+        Role("answers", "target", ANSWERS, "the right answers with their starts, or none", nested=True),
     )
     auto_model: ClassVar[str] = "AutoModelForQuestionAnswering"
     says: ClassVar[str] = "a part of the context, with its place, or that there is none"

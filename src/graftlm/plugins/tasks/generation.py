@@ -63,8 +63,8 @@ class Generation(Task):
 
     source: ClassVar[str] = "Radford et al. 2019, section 2; Li et al. 2016, arXiv:1510.03055, section 5.1 (distinct)"
     roles: ClassVar[tuple[Role, ...]] = (
-        Role("prompt", "text", PROMPT, "what is asked: a text, or messages with role and content; or plain text"),
-        Role("response", "target", RESPONSE, "the answer, where it stands in a column of its own", required=False),
+        Role("prompt", "text", PROMPT, "what is asked: a text, or messages; or plain text", nested=True),
+        Role("response", "target", RESPONSE, "the answer, where it has its own column", required=False, nested=True),
         Role(
             "context", "other", ("context", "input", "背景", "输入"), "more that belongs to the prompt", required=False
         ),

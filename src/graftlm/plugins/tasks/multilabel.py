@@ -41,7 +41,7 @@ class Multilabel(Task):
     roles: ClassVar[tuple[Role, ...]] = (
         Role("text", "text", TEXT, "the text to label"),
         Role("text_pair", "text", PAIR, "a second text, where labels belong to a pair", required=False),
-        Role("label", "target", LABELS, "a list of labels, a text of them, or columns of 0 and 1", True, "flags", True),
+        Role("label", "target", LABELS, "a list or text of labels, or columns of 0 and 1", True, "flags", True, True),
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     whole: ClassVar[bool] = True

@@ -55,7 +55,7 @@ class MultipleChoice(Task):
     roles: ClassVar[tuple[Role, ...]] = (
         Role("question", "text", QUESTION, "the question, or the beginning that a choice ends"),
         Role("context", "text", CONTEXT, "a text that the question is about", required=False),
-        Role("choices", "text", CHOICES, "a list of choices, or as many columns", spread="numbered"),
+        Role("choices", "text", CHOICES, "a list of choices, or as many columns", spread="numbered", nested=True),
         Role("answer", "target", ANSWER, "the right choice: its letter, its number or its text"),
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 QUERY = ("question", "q", "search", "topic", "anchor", "text", "sentence1", "查询", "问题", "搜索词")
 DOCUMENT = (
     "passage", "doc", "paragraph", "context", "positive", "candidate", "answer", "content", "body", "product",
-    "sentence2", "text_pair", "文档", "段落", "答案", "候选",
+    "sentence2", "text_pair", "pos", "positives", "documents", "passages", "文档", "段落", "答案", "候选",
 )  # fmt: skip
+NEGATIVE = ("neg", "negatives", "hard_negative", "hard_negatives", "negative_passage", "反例", "负例")
 RELEVANCE = (
     "relevant", "rel", "label", "labels", "grade", "score", "judgment", "judgement", "qrel", "target", "相关性",
     "相关度", "标签",
@@ -52,8 +53,9 @@ class Ranking(Task):
     )
     roles: ClassVar[tuple[Role, ...]] = (
         Role("query", "text", QUERY, "what is asked; several rows may have the same query"),
-        Role("document", "text", DOCUMENT, "a document to be ranked for the query"),
-        Role("relevance", "target", RELEVANCE, "how relevant it is: 0 for not at all, or grades", required=False),
+        Role("document", "text", DOCUMENT, "a document to be ranked for the query, or a list of them", nested=True),
+        Role("negative", "other", NEGATIVE, "documents that are not relevant", required=False, nested=True),
+        Role("relevance", "target", RELEVANCE, "how relevant it is: 0 for not, or grades", required=False, nested=True),
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     together: ClassVar[bool] = True
@@ -78,12 +80,16 @@ class Ranking(Task):
 
     def fault(self, example: Example) -> str | None:
         """Return that a query or document is empty, or that a relevance is no number from 0 on, or None."""
-        documents = _documents(example)
+        documents, against = _documents(example), _against(example)
         grades = example.target if isinstance(example.target, list) else [example.target] * len(documents)
         if not str(example.fields.get("query") or "").strip():
             return "expected a query; got an empty one"
         if not documents or not all(str(doc or "").strip() for doc in documents):
             return "expected a document; got an empty one"
+        if not all(str(doc or "").strip() for doc in against):
+            return "expected a document that is not relevant; got an empty one"
+        if strange := [doc for doc in (*documents, *against) if not isinstance(doc, str)]:
+            return f"expected a document as text; got {strange[0]!r:.60}"
         if len(grades) != len(documents):
             return f"expected a relevance for each of {len(documents)} documents; got {len(grades)}"
         for grade in grades:
@@ -266,6 +272,14 @@ def _documents(example: Example) -> list[str]:
     return list(given) if isinstance(given, list | tuple) else [given]
 
 
+def _against(example: Example) -> list[str]:
+    """Return the documents that a row says are not relevant."""
+    given = example.fields.get("negative")
+    if isinstance(given, list | tuple):
+        return list(given)
+    return [given] if str(given or "").strip() else []
+
+
 @dataclass(frozen=True)
 class _Gathered:
     """The queries of a split, each with its documents, their relevance, and that of relevant ones not in its list."""
@@ -312,6 +326,8 @@ def _gathered(rows: Rows) -> _Gathered:
         for doc, grade in zip(documents, grades, strict=True):
             value = 1.0 if rows.target is None else number_of(grade) or 0.0
             known[number][doc] = max(value, known[number].get(doc, value))
+        for doc in _against(example):
+            known[number].setdefault(doc, 0.0)
     grades_ = [list(one.values()) for one in known]
     flat = {grade for one in grades_ for grade in one}
     alike = len(flat) == 1 and min(flat, default=0.0) > 0

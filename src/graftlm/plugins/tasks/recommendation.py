@@ -67,8 +67,8 @@ class Recommendation(Task):
     )
     roles: ClassVar[tuple[Role, ...]] = (
         Role("user", "other", USER, "who turned to the item"),
-        Role("item", "other", ITEM, "the item's id; when answering, the ids of a user's items, oldest first"),
-        Role("text", "text", TEXT, "the item's text, where it stands beside each interaction", required=False),
+        Role("item", "other", ITEM, "the item's id; when answering, a user's, oldest first", nested=True),
+        Role("text", "text", TEXT, "its text, where it stands beside each interaction", required=False, nested=True),
         Role("time", "other", TIME, "when: a number or a date; without it, the order of the rows", required=False),
         Role("rating", "other", RATING, "how the user liked it: a number", required=False),
         Role("next", "target", ("next_item",), "the item that came next: made of the interactions", required=False),

@@ -45,7 +45,7 @@ class Regression(Task):
     roles: ClassVar[tuple[Role, ...]] = (
         Role("text", "text", TEXT, "the text to judge"),
         Role("text_pair", "text", PAIR, "a second text, where the number belongs to a pair", required=False),
-        Role("score", "target", SCORE, "a number, or several in as many columns or in a list"),
+        Role("score", "target", SCORE, "a number, or several in as many columns or in a list", nested=True),
     )
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     whole: ClassVar[bool] = True

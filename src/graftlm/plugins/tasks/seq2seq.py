@@ -39,7 +39,7 @@ class Seq2Seq(Task):
     source: ClassVar[str] = "Sutskever et al. 2014, section 2; sacrebleu 2 (BLEU, chrF2), rouge-score (ROUGE F)"
     roles: ClassVar[tuple[Role, ...]] = (
         Role("source", "text", SOURCE, "the text that is read"),
-        Role("target", "target", TARGET, "the text to write: one, or a list of equally right ones"),
+        Role("target", "target", TARGET, "the text to write: one, or a list of equally right ones", nested=True),
     )
     auto_model: ClassVar[str] = "AutoModelForSeq2SeqLM"
     pooled: ClassVar[bool] = False

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field
 
 from graftlm.contracts.interactions import number_of
-from graftlm.contracts.rows import Rows
-from graftlm.contracts.task import Metric, Role, Task
+from graftlm.contracts.rows import ID, Rows, fingerprint, pick
+from graftlm.contracts.task import Metric, Preparing, Role, Task
 from graftlm.contracts.texts import as_text, encode_texts
 from graftlm.contracts.values import Answer, Example, Finding, Grades, Inputs, Outputs, Space
 from graftlm.core.errors import UserError
@@ -26,10 +26,10 @@ TEXT = (
     "source", "句子1", "文本1", "文本", "问题", "查询",
 )  # fmt: skip
 PAIR = (
-    "sentence2", "text2", "text_b", "positive", "pos", "answer", "question2", "hypothesis", "document", "passage",
-    "paraphrase", "sentence_B", "句子2", "文本2", "答案", "相似句",
+    "sentence2", "text2", "text_b", "positive", "pos", "positives", "answer", "question2", "hypothesis", "document",
+    "passage", "paraphrase", "sentence_B", "句子2", "文本2", "答案", "相似句",
 )  # fmt: skip
-NEGATIVE = ("neg", "hard_negative", "negative_text", "反例", "负例")
+NEGATIVE = ("neg", "negatives", "hard_negative", "negative_text", "反例", "负例")
 SCORE = (
     "similarity", "similarity_score", "relatedness", "relatedness_score", "sts", "label", "labels", "rating", "gold",
     "分数", "得分", "相似度", "标签",
@@ -52,7 +52,7 @@ class _Detail(Mapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         if key != "embeddings":
             raise KeyError(key)
-        return {role: np.asarray(vector).round(7).tolist() for role, vector in self.vectors.items()}
+        return {role: np.asarray(vector, np.float64).round(7).tolist() for role, vector in self.vectors.items()}
 
     def __iter__(self) -> Iterator[str]:
         return iter(("embeddings",))
@@ -120,8 +120,15 @@ class Similarity(Task):
     )
     roles: ClassVar[tuple[Role, ...]] = (
         Role("text", "text", TEXT, "the first text, or the only one when answering"),
-        Role("text_pair", "text", PAIR, "the second text: scored, or one that belongs to the first", required=False),
-        Role("negative", "text", NEGATIVE, "a text that does not belong to the first", required=False),
+        Role(
+            "text_pair",
+            "text",
+            PAIR,
+            "the second text: scored, or one that belongs to the first",
+            required=False,
+            nested=True,
+        ),
+        Role("negative", "text", NEGATIVE, "a text that does not belong to the first", required=False, nested=True),
         Role("score", "target", SCORE, "how alike the two texts are: a number", required=False),
     )
     auto_model: ClassVar[str] = "AutoModel"
@@ -165,10 +172,26 @@ class Similarity(Task):
         return (guess[0] if self.low is None else self.low), (guess[1] if self.high is None else self.high)
 
     def fault(self, example: Example) -> str | None:
-        """Return that a score is no number, or None."""
+        """Return which text is missing or is none, or that a score is no number, or None."""
+        for role, which in (("text", "first"), ("text_pair", "second"), ("negative", "negative")):
+            value = example.fields.get(role, "")
+            several = isinstance(value, list | tuple)
+            if several and (role == "text" or example.target is not None):
+                return f"expected one {which} text{' beside a score' if role != 'text' else ''}; got a list"
+            texts = value if several else [value]
+            if any(isinstance(one, list | dict) for one in texts):
+                return f"expected a text, or a list of texts, as the {which} text; got {value!r:.60}"
+            blank = not texts or any(not as_text(one).strip() for one in texts)
+            # a row without a negative is a pair among triplets
+            if role in example.fields and blank and (role != "negative" or (several and texts)):
+                return f"expected a {which} text; got an empty one"
         if example.target is None or number_of(example.target) is not None:
             return None
         return f"expected a number as the score; got {example.target!r}"
+
+    def prepare(self, splits: dict[str, Rows], setting: Preparing) -> dict[str, Rows]:
+        """Make several rows of one that has lists of texts that belong to the first, and of texts that do not."""
+        return {name: _one_each(rows) for name, rows in splits.items()}
 
     def check(self, splits: dict[str, Rows]) -> list[Finding]:
         """Return findings on what the rows hold: scores, pairs or triplets; scores that are none, or out of range."""
@@ -240,7 +263,7 @@ class Similarity(Task):
             (row, place, as_text(example.fields[role]))
             for row, example in enumerate(examples)
             for place, role in enumerate(ROLES)
-            if place == 0 or example.fields.get(role) is not None
+            if place == 0 or as_text(example.fields.get(role)).strip()
         ]
         found = encode_texts([text for *_, text in asked], None, tokenizer, limit, [row for row, *_ in asked])
         return [
@@ -293,7 +316,7 @@ class Similarity(Task):
         vectors = {ROLES[one.keep["place"]]: piece for one, piece in zip(inputs, pieces, strict=True)}
         detail = _Detail(vectors)
         if "text_pair" not in vectors:
-            vector = np.asarray(vectors["text"]).round(7).tolist()
+            vector = np.asarray(vectors["text"], np.float64).round(7).tolist()
             return Answer(vector, None, {"embedding": vector}, detail)
         cosine = _cosine(vectors["text"], vectors["text_pair"])
         return Answer(cosine, None, {"cosine": round(cosine, 6)}, detail)
@@ -321,6 +344,28 @@ class Similarity(Task):
     def truth(self, example: Example) -> Any:
         """Return the score as a number, or None."""
         return number_of(example.target)
+
+
+def _one_each(rows: Rows) -> Rows:
+    """Return rows with one text in each place: lists side by side, the shorter one from its beginning again."""
+    import pyarrow as pa
+
+    roles = [role for role in ROLES[1:] if rows.has(role) and pa.types.is_list(rows.table.column(role).type)]
+    if not roles:
+        return rows
+    numbers: list[int] = []
+    made: dict[str, list[Any]] = {role: [] for role in (*roles, ID)}
+    for row, (ident, *lists) in enumerate(zip(*(rows.column(name) for name in (ID, *roles)), strict=True)):
+        texts = [given or [None] for given in lists]
+        size = max(map(len, texts))
+        numbers += [row] * size
+        made[ID] += [f"{ident}-{n}" for n in range(1, size + 1)] if size > 1 else [ident]
+        for role, own in zip(roles, texts, strict=True):
+            made[role] += [own[n % len(own)] for n in range(size)]
+    table = pick(rows.table, numbers)
+    for name, values in made.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values, pa.string()))
+    return Rows(rows.name, table, rows.target, fingerprint(table))
 
 
 def _kind(rows: Rows) -> str:

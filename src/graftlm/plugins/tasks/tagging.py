@@ -46,8 +46,8 @@ class Tagging(Task):
 
     source: ClassVar[str] = "Tjong Kim Sang & De Meulder 2003 (conlleval); seqeval; Devlin et al. 2019, section 5.3"
     roles: ClassVar[tuple[Role, ...]] = (
-        Role("text", "text", TEXT, "the text, or the list of its tokens"),
-        Role("tags", "target", TAGS, "a tag for each token, or labelled character spans"),
+        Role("text", "text", TEXT, "the text, or the list of its tokens", nested=True),
+        Role("tags", "target", TAGS, "a tag for each token, or labelled character spans", nested=True),
     )
     auto_model: ClassVar[str] = "AutoModelForTokenClassification"
     says: ClassVar[str] = "the entities in the text with their places, by one of {labels} tags for each token"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from graftlm.contracts.reader import plain
 from graftlm.contracts.rows import pick
 from graftlm.contracts.task import Role, Task
 from graftlm.core.errors import DataError, listing, near
+from graftlm.core.naming import folded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,18 +23,20 @@ Named = str | tuple[str, ...]
 
 IDS = ("id", "guid", "uid", "uuid", "idx", "index", "row_id", "example_id", "编号", "序号")
 _FLAGS = {"0", "1", "true", "false"}
+_MOSTLY = 0.9  # of values that are flags: the others are faults of such a column, to be named as such
 _SAMPLE = 5000
 _LABEL_LENGTH = 60  # characters; class names hardly ever are longer on average
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The column of each role, why it was chosen, and the column of ids (None: rows are numbered)."""
+    """The column of each role, why it was chosen, the column of ids (None: rows are numbered), and those not read."""
 
     roles: Mapping[str, Named]
     why: Mapping[str, str]
     id: str | None = None
     doubt: str | None = None
+    unread: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         """Return the JSON form."""
@@ -56,7 +58,12 @@ class _Look:
     length: float
     number: bool
     nested: bool
-    flag: bool
+    flags: float
+
+    @property
+    def flag(self) -> bool:
+        """Tell whether all values are 0 and 1."""
+        return self.flags == 1.0
 
 
 def choose(
@@ -89,7 +96,7 @@ def choose(
                 roles[role.name], why[role.name] = found, "by its name"
                 taken.update(flat([found]))
         if ident is None:
-            ident = next((n for wish in IDS for n in names if _key(n) == wish and n not in taken), None)
+            ident = next((n for wish in IDS for n in names if folded(n) == wish and n not in taken), None)
             if ident is not None:
                 why["id"] = "by its name"
     doubt = _by_content(task, roles, why, looks, {ident} if ident else set(), need_target)
@@ -97,7 +104,8 @@ def choose(
     if missing:
         flags = [name for name, look in looks.items() if look.flag and name not in flat(roles.values())]
         raise _missing(missing, names, roles, source, flags)
-    return Columns(roles, why, ident, doubt)
+    used = {*flat(roles.values()), ident}
+    return Columns(roles, why, ident, doubt, tuple(name for name in names if name not in used))
 
 
 def _named(
@@ -129,26 +137,23 @@ def flat(columns: Iterable[Named]) -> list[str]:
     return [name for one in columns for name in ([one] if isinstance(one, str) else one)]
 
 
-def _key(name: str) -> str:
-    """Return a column name as it is compared: folded case and width, one kind of separator, no spaces round it."""
-    return re.sub(r"[\s\-.]+", "_", unicodedata.normalize("NFKC", name).strip().casefold())
-
-
 def _by_name(role: Role, names: Sequence[str], taken: set[str], looks: Mapping[str, _Look]) -> Named | None:
-    for wish in map(_key, (role.name, *role.names)):
+    several = _numbered(role, [name for name in names if name not in taken]) if role.spread == "numbered" else None
+    for wish in map(folded, (role.name, *role.names)):
         for name in names:
-            if _key(name) == wish and name not in taken and (looks[name].filled or role.blank):
-                return name
-    return _numbered(role, [name for name in names if name not in taken]) if role.spread == "numbered" else None
+            if folded(name) == wish and name not in taken and (looks[name].filled or role.blank):
+                # beside `A`, `B`, `C` a column called `answer` is no list of choices
+                return several if several and not looks[name].nested else name
+    return several
 
 
 def _numbered(role: Role, names: Sequence[str]) -> Named | None:
     """Return the columns that one of a role's names numbers: `option_a`, `option_b`; `ending0`, ...; `A`, `B`, ..."""
-    for wish in (*map(_key, (role.name, *role.names)), ""):
+    for wish in (*map(folded, (role.name, *role.names)), ""):
         found = {}
         for name in names:
-            match = re.fullmatch(r"_?(\d{1,2}|[a-z])_?", _key(name).removeprefix(wish))
-            if match and _key(name).startswith(wish) and not (wish == "" and match[1].isdigit()):
+            match = re.fullmatch(r"_?(\d{1,2}|[a-z])_?", folded(name).removeprefix(wish))
+            if match and folded(name).startswith(wish) and not (wish == "" and match[1].isdigit()):
                 found[int(match[1]) if match[1].isdigit() else ord(match[1]) - ord("a") + 1] = name
         first = 0 if 0 in found else 1
         run = tuple(found[number] for number in sorted(found) if set(range(first, number)) <= set(found))
@@ -178,11 +183,17 @@ def _by_content(
                 found = max(texts, key=lambda n: texts[n].length)
                 roles[role.name] = found
                 why[role.name] = f"its texts are the longest ({texts[found].length:.0f} characters on average)"
-        elif role.spread == "flags" and need_target and len(free) > 1 and all(look.flag for look in free.values()):
-            roles[role.name], why[role.name] = tuple(free), f"the other {len(free)} columns hold 0 and 1 alone"
+        elif role.spread == "flags" and need_target and len(free) > 1 and _flagged(free):
+            alone = "alone" if all(look.flag for look in free.values()) else "nearly everywhere"
+            roles[role.name], why[role.name] = tuple(free), f"the other {len(free)} columns hold 0 and 1 {alone}"
         elif role.kind == "target" and need_target:
             doubt = _label(role, free, looks, roles, why)
     return doubt
+
+
+def _flagged(free: Mapping[str, _Look]) -> bool:
+    """Tell whether columns hold 0 and 1, or would but for a few values."""
+    return all(look.flags >= _MOSTLY for look in free.values()) and any(look.flag for look in free.values())
 
 
 def _label(
@@ -225,8 +236,8 @@ def _looks(table: pa.Table) -> dict[str, _Look]:
         texts = [text for text in map(plain, given) if text is not None and text.strip()]
         mean = sum(map(len, texts)) / len(texts) if texts else 0.0
         number = bool(texts) and all(re.fullmatch(r"[-+]?[\d.,]+(e[-+]?\d+)?", text.strip()) for text in texts)
-        flag = bool(texts) and {text.strip().casefold() for text in texts} <= _FLAGS
-        found[name] = _Look(len(texts), len(set(texts)), mean, number, nested, flag)
+        flags = sum(text.strip().casefold() in _FLAGS for text in texts) / len(texts) if texts else 0.0
+        found[name] = _Look(len(texts), len(set(texts)), mean, number, nested, flags)
     return found
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from graftlm.contracts.reader import BadRows, Corpus, RowFault, plain
 from graftlm.contracts.rows import ID, WHERE, Rows
-from graftlm.contracts.task import Task
+from graftlm.contracts.task import Role, Task
 from graftlm.core.errors import DataError
-from graftlm.stages.reading.columns import Columns, flat
+from graftlm.stages.reading.columns import Columns, Named, flat
+from graftlm.stages.reading.nested import single, together
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,14 +47,16 @@ def shape(
     """Return a source in a task's terms; `before` counts the rows of earlier pieces of the same source.
 
     Raises:
-        DataError: a row lacks its target, `need_target` is set and `bad_rows` is "stop".
+        DataError: a row lacks its target, `need_target` is set and `bad_rows` is "stop"; or a role that is one value
+            has lists, mappings or several columns.
     """
     import pyarrow as pa
 
     source = corpus.table
     arrays: dict[str, Any] = {
-        role: text(source.column(name)) if isinstance(name, str) else _side_by_side(source, name)
-        for role, name in columns.roles.items()
+        name: _role(source, role, columns.roles[name], task, corpus.source)
+        for name, role in {role.name: role for role in task.roles}.items()
+        if name in columns.roles
     }
     numbers = pa.array((ordinals(corpus) + before).astype(str), pa.string())
     arrays[ID] = numbers if columns.id is None else _ids(text(source.column(columns.id)), numbers)
@@ -116,6 +119,15 @@ def text(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.string())
     parts = [pa.array([plain(value) for value in chunk.to_pylist()], pa.string()) for chunk in column.chunks]
     return pa.chunked_array(parts, pa.string())
+
+
+def _role(table: pa.Table, role: Role, name: Named, task: Task, source: str) -> Any:
+    """Return the column of a role; several where it has several."""
+    if isinstance(name, str):
+        return single(text(table.column(name)), role, name, task.name(), source)
+    if len(name) > 1 and role.spread == "no" and not role.nested:
+        return together([text(table.column(one)) for one in name], role, name, task.name(), source)
+    return _side_by_side(table, name)
 
 
 def _side_by_side(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:

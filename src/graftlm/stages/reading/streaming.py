@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graftlm.contracts.reader import BadRows, Reader, RowFault
@@ -11,6 +12,7 @@ from graftlm.contracts.task import Task
 from graftlm.contracts.values import Example
 from graftlm.core import log
 from graftlm.stages.reading.columns import Columns, choose, flat
+from graftlm.stages.reading.nested import with_parts
 from graftlm.stages.reading.shaping import shape, sound, target_role
 from graftlm.stages.reading.sources import find
 from graftlm.stages.reading.whole import check_rows
@@ -43,6 +45,7 @@ def stream(
     chosen: Columns | None = None
     before = 0
     for corpus in reader.pieces(source, bad_rows=bad_rows):
+        corpus = replace(corpus, table=with_parts(corpus.table, columns or {}))
         if chosen is None:
             check_rows(corpus)
             numbered = corpus.facts.get("header", "").startswith("none")
@@ -63,8 +66,6 @@ def stream(
 
 def _even(corpus: Any, chosen: Columns) -> Any:
     """Give a piece that lacks an optional column (JSON lines may) that column, empty."""
-    from dataclasses import replace
-
     import pyarrow as pa
 
     table = corpus.table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from graftlm.core import seeds
 from graftlm.core.errors import DataError, listing, near
 from graftlm.recipe import DataSection, SplitSection
 from graftlm.stages.reading.columns import Columns, choose, flat
+from graftlm.stages.reading.nested import with_parts
 from graftlm.stages.reading.shaping import shape, sound, target_role
 from graftlm.stages.reading.sources import find
 from graftlm.stages.reading.splitting import cut, divide, from_column
@@ -136,6 +137,7 @@ def _source(
     reader, given = find(given, reader)
     corpus = reader.read(given, bad_rows=bad_rows)
     check_rows(corpus)
+    corpus = replace(corpus, table=with_parts(corpus.table, named))
     names = corpus.table.column_names
     faults = [
         f"{corpus.source}: there is no column '{column}' (data.split.{key} names it).{near(column, names)} "
@@ -176,6 +178,7 @@ def _source(
             *({**fault.as_json(), "done": "kept in part"} for fault in mended),
         ],
         "columns": columns.as_json(),
+        "unread": [name for name in columns.unread if name not in {column for _, column in extras}],
     }
     return _Source(table, shaped.extras, facts, _findings(corpus, columns, skipped, mended, repeated))
 
