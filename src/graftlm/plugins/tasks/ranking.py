@@ -80,7 +80,8 @@ class Ranking(Task):
 
     def fault(self, example: Example) -> str | None:
         """Return that a query or document is empty, or that a relevance is no number from 0 on, or None."""
-        documents, against = _documents(example), _against(example)
+        documents: list[Any] = _documents(example)
+        against: list[Any] = _against(example)
         grades = example.target if isinstance(example.target, list) else [example.target] * len(documents)
         if not str(example.fields.get("query") or "").strip():
             return "expected a query; got an empty one"
@@ -277,7 +278,7 @@ def _against(example: Example) -> list[str]:
     given = example.fields.get("negative")
     if isinstance(given, list | tuple):
         return list(given)
-    return [given] if str(given or "").strip() else []
+    return [str(given)] if str(given or "").strip() else []
 
 
 @dataclass(frozen=True)
