@@ -58,6 +58,7 @@ def test_column_names_are_distinct_and_never_empty():
 def test_conll_is_told_from_tables():
     assert conll("CRICKET NNP O\nat IN O\nLORD NNP I-ORG\n\nLondon NNP B-LOC\nis VB O\nbig JJ O\n")
     assert not conll("a text\tpos\nanother\tneg\n\nthird\tpos\n" * 5)
+    assert not conll("text,tags\n" + "Anna lives here,B-PER O O\n" * 20)
 
 
 cells = st.lists(st.text(alphabet=st.sampled_from(list('ab,"\n é')), max_size=5), min_size=2, max_size=2)

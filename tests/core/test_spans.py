@@ -21,6 +21,8 @@ TEXT = "彭小军认为，台湾银行走的是台湾的路"
          {"start_idx": 6, "end_idx": 7, "type": "address", "entity": "台湾"}],
         {"name": {"彭小军": [[0, 2]]}, "address": {"台湾": [[6, 7]]}, "movie": None},
         [{"start": 0, "end": 3, "labels": ["name"]}, {"from": 6, "to": 8, "entity": "address"}],
+        [{"开始": 0, "结束": 3, "类型": "name"}, {"起始位置": 6, "结束位置": 7, "标签": "address", "文本": "台湾"}],
+        [{"開始": 0, "結束": 3, "類型": "name"}, {"Start Offset": 6, "end-offset": 8, "類別": "address"}],
     ],
 )  # fmt: skip
 def test_the_shapes_that_people_write_mean_the_same(given):
@@ -31,7 +33,7 @@ def test_the_shapes_that_people_write_mean_the_same(given):
     ("given", "said"),
     [
         ([[0, 30, "x"]], "outside the text, which has 17 characters"),
-        ([[3, 3, "x"]], "outside the text"),
+        ([[3, 3, "x"]], "is empty; an end is the place behind the last character"),
         ([[-1, 3, "x"]], "outside the text"),
         ([[0, 3, "x"], [2, 4, "y"]], "overlap"),
         ([{"start": 0, "end": 3, "label": "x", "text": "台湾"}], "said to be '台湾'"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -13,16 +11,20 @@ from typing import Any
 import numpy as np
 
 from graftlm.contracts.values import Example
+from graftlm.core.textual import written
 
 FORMS = ("text", "name", "letter", "small_letter", "from_zero", "from_one")
 """Ways in which an answer names a choice; those first that can hardly be meant otherwise."""
+
+_TEXTS = ("text", "choice", "option", "content", "value", "answer", "文本", "内容", "选项")
+_NAMES = ("label", "key", "id", "name", "letter", "标号", "编号")
 
 
 def choices_of(value: Any) -> tuple[list[str], list[str]]:
     """Return the texts of the choices, and their names where they have some: of a list, a mapping or a text.
 
-    A mapping holds the columns of a row, or the lists `text` and `label`; a text is a list in JSON, or has its choices
-    on lines of their own, or `|` between them.
+    A mapping holds the columns of a row, or the lists `text` and `label`; a list may hold mappings with `text` and
+    `label`; a text is a list in JSON, or has its choices on lines of their own, or `|` between them.
     """
     if isinstance(value, str):
         value = _parted(value.strip())
@@ -33,17 +35,20 @@ def choices_of(value: Any) -> tuple[list[str], list[str]]:
             return [str(text) for _, text in given], [name for name, _ in given]
         return [str(text) for text in texts], [str(name) for name in names or ()]
     if isinstance(value, list | tuple | np.ndarray):
+        if len(value) and all(isinstance(one, Mapping) for one in value):
+            labels = [_part(one, _NAMES) for one in value]
+            return [_part(one, _TEXTS) for one in value], labels if all(labels) else []
         return ["" if text is None else str(text) for text in value], []
     return [], []
 
 
+def _part(one: Mapping[str, Any], keys: Sequence[str]) -> str:
+    return str(next((one[key] for key in keys if one.get(key) is not None), ""))
+
+
 def _parted(text: str) -> Any:
-    if text[:1] in "[{" and text:
-        for read in (json.loads, ast.literal_eval):
-            try:
-                return read(text)
-            except (ValueError, SyntaxError):
-                continue
+    if (found := written(text)) is not None:
+        return found
     parts = re.split(r"\n" if "\n" in text else r"[|｜]", text)
     return [part.strip() for part in parts if part.strip()]
 

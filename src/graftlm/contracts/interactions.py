@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -74,7 +75,7 @@ def kept(rows: Rows) -> dict[str, Any] | None:
 def number_of(value: Any) -> float | None:
     """Return a value as a finite number, or None."""
     try:
-        found = float(value)
+        found = float(unicodedata.normalize("NFKC", value) if isinstance(value, str) else value)
     except (TypeError, ValueError):
         return None
     return found if math.isfinite(found) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ def numbers_of(target: Any) -> dict[str, float]:
 
 def _number(given: Any, where: str) -> float:
     try:
-        number = float(given)
+        number = float(unicodedata.normalize("NFKC", given) if isinstance(given, str) else given)
     except (TypeError, ValueError):
         raise ValueError(f"{where}expected a number such as 3.5; got '{given}'") from None
     if not math.isfinite(number):

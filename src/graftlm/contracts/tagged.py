@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from graftlm.contracts.texts import as_text
 from graftlm.contracts.values import Finding, Grades
 from graftlm.core import spans, tags, words
 from graftlm.core.errors import listing
+from graftlm.core.textual import written
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Sentence:
 
 def sentence_of(value: Any) -> Sentence:
     """Return a text, or a list of tokens, with the places of its words."""
+    if isinstance(value, str) and value.lstrip()[:2] in ('["', "['") and isinstance(listed := written(value), list):
+        value = listed  # a list of tokens that became text on its way through a table
     if isinstance(value, list | tuple):
         return Sentence(*words.join([as_text(token) for token in value]), True)
     text = as_text(value)
@@ -169,10 +171,9 @@ def tags_of(target: Any, names: Sequence[str]) -> list[str] | None:
     """Return a target's tags, None where it holds spans."""
     if isinstance(target, str):
         start = target.strip()
-        try:
-            target = json.loads(start) if start.startswith(("[", "{")) else start.split()
-        except ValueError as fault:
-            raise ValueError(f"{start[:40]!r} is neither tags nor JSON ({fault})") from None
+        target = written(start) if start.startswith(("[", "{")) else start.split()
+        if target is None:
+            raise ValueError(f"{start[:40]!r} is neither tags, nor a list in JSON or as Python writes it")
     if not isinstance(target, list | tuple):
         return None
     if target and all(isinstance(one, int) for one in target):
@@ -197,7 +198,7 @@ def spans_of(target: Any, sentence: Sentence, scheme: str, names: Sequence[str])
     if own is None:
         if sentence.given:
             raise ValueError("the row has character spans and a list of tokens; spans need the text they count in")
-        return spans.read(target, sentence.text)
+        return spans.read(written(target) if isinstance(target, str) else target, sentence.text)
     spots = sentence.spots
     if not sentence.given:
         if not own:

@@ -37,7 +37,8 @@ class Role:
     make up the role where no single one does, the value then being a mapping from column to value: "flags" are
     columns that hold 0 and 1 alone, "numbered" columns called by one of `names` with a number or a letter behind it
     (`choice1`, `choice2`, or bare `A`, `B`, ...). With `blank`, a row may leave the role empty. With `nested`, the task
-    reads lists and mappings in it; elsewhere lists of words are put together, and a truth is one value.
+    reads lists and mappings in it; elsewhere lists of words are put together, and a truth is one value. `empty` tells
+    how a row says that there is nothing, where leaving it out is a fault.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Role:
     spread: Literal["no", "flags", "numbered"] = "no"
     blank: bool = False
     nested: bool = False
+    empty: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ def conll(text: str) -> bool:
     """Tell whether a text has one word a line with its tag behind it, and blank lines between sentences."""
     lines = text.splitlines()[:400]
     words = [line.split() for line in lines[:-1] if line.strip() and not line.startswith("-DOCSTART-")]
-    if len(words) < 5 or len(words) == len(lines):
+    if len(words) < 5 or len(words) == len(lines) - 1:  # no blank line among them
         return False
     tagged = sum(
         len(word) in range(2, 12)

@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from graftlm.core.naming import folded
+
 Span = tuple[int, int, str]
 """Start, end (not in it), label."""
 
-_START = ("start", "start_offset", "start_idx", "begin", "from")
-_END = ("end", "end_offset", "end_idx", "stop", "to")
-_LABEL = ("label", "type", "entity_type", "entity_group", "tag", "category", "labels", "entity")
-_TEXT = ("text", "surface", "mention", "word", "entity", "value")
+_START = ("start", "start_offset", "start_idx", "begin", "from", "开始", "起始", "起始位置", "开始位置")
+_END = ("end", "end_offset", "end_idx", "stop", "to", "结束", "终止", "结束位置", "终止位置")
+_LABEL = ("label", "type", "entity_type", "entity_group", "tag", "category", "labels", "entity", "标签", "类型", "类别",
+          "实体类型")  # fmt: skip
+_TEXT = ("text", "surface", "mention", "word", "entity", "value", "文本", "实体", "内容")
 
 
 def read(given: Any, text: str) -> list[Span]:
@@ -27,6 +30,11 @@ def read(given: Any, text: str) -> list[Span]:
     for start, end, label, surface in _each(given):
         if surface is not None and text[start:end] != surface and text[start : end + 1] == surface:
             end += 1
+        if 0 <= start == end < len(text):
+            raise ValueError(
+                f"the span {start} to {end} is empty; an end is the place behind the last character. If yours are the "
+                "places of last characters, add 1 to them, or a field 'text' that holds the span's own text"
+            )
         if not 0 <= start < end <= len(text):
             raise ValueError(f"the span {start} to {end} lies outside the text, which has {len(text)} characters")
         if surface is not None and text[start:end] != surface:
@@ -51,6 +59,7 @@ def _each(given: Any) -> Iterator[tuple[int, int, str, str | None]]:
         return
     for one in given:
         if isinstance(one, Mapping):
+            one = {folded(str(key)): value for key, value in one.items()}
             start, end, label = (_first(one, names) for names in (_START, _END, _LABEL))
             label = label[0] if isinstance(label, list) and len(label) == 1 else label
             if start is None or end is None or not isinstance(label, str):

@@ -31,7 +31,10 @@ def part(tag: str, bare: bool = False) -> tuple[str, str]:
         return "I", tag
     found = _TAG.fullmatch(tag)
     if found is None:
-        raise ValueError(f"the tag {tag!r} has no prefix of a known scheme (B-, I-, E-, S-, M-, L-, U-, or O)")
+        raise ValueError(
+            f"the tag {tag!r} has no prefix of a known scheme (B-, I-, E-, S-, M-, L-, U-, or O); bare types such as "
+            "PER are read with task.scheme: IO"
+        )
     return found[1], found[2] or ""
 
 

@@ -61,6 +61,14 @@ def test_faulty_questions_follow_the_policy(tmp_path):
         assert (left.table.num_rows, len(left.skipped), left.read) == (2, 1, 3)
 
 
+def test_a_question_that_is_said_to_have_no_answer_and_has_one_is_named(tmp_path):
+    both = question("7", answers=[{"text": "c", "answer_start": 0}], is_impossible=True)
+    with pytest.raises(DataError, match=r'train.json:1: the question "7" is said to have no answer.*and has one'):
+        read(tmp_path, [{"context": "c", "qas": [both]}])
+    plausible = question("7", answers=[], plausible_answers=[{"text": "c", "answer_start": 0}], is_impossible=True)
+    assert read(tmp_path, [{"context": "c", "qas": [plausible]}]).table.num_rows == 1
+
+
 def test_what_is_no_squad_is_refused_or_left_to_others(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"qas": []}')

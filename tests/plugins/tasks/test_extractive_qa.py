@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from graftlm.contracts.right_answers import truth_of
 from graftlm.contracts.values import Example, Outputs, Space
 from graftlm.core import registry
 from graftlm.core.errors import DataError
@@ -307,3 +308,36 @@ def test_the_code_on_the_model_card_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path / "b")
     exec(re.search(r"```python\n(.*?)```", card, re.DOTALL)[1], {})  # noqa: S102
     assert capsys.readouterr().out.endswith("\n")
+
+
+def test_starts_in_a_column_of_their_own_are_read(tmp_path):
+    path = tmp_path / "a.csv"
+    lines = ["question,context,answer,answer_start", *["What?,a b a b,b,6"] * 20]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    task = ExtractiveQa()
+    data = read(DataSection(train=str(path), split={"valid": 0}), task)
+    assert truth_of(data.train.examples(0, 1)[0]).place == (6, 7)
+    assert not [one for one in task.check(data.splits) if one.code.startswith("answers_")]
+    path.write_text("\n".join([*lines, "What?,a b,b,two"]) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"a.csv:22: expected the start of an answer as a whole number; got 'two'"):
+        read(DataSection(train=str(path)), task)
+
+
+def test_an_answer_without_a_start_that_stands_twice_is_told(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("question,context,answer\n" + "What?,a b a b,b\n" * 20, encoding="utf-8")
+    task = ExtractiveQa()
+    data = read(DataSection(train=str(path), split={"valid": 0}), task)
+    (found,) = [one for one in task.check(data.splits) if one.code == "answers_unsure"]
+    assert (found.count, found.rows[0]) == (20, f"{path}:2")
+    assert "stand several times in the context; the first place is taken" in found.message
+
+
+def test_an_empty_answer_is_told_how_to_say_that_there_is_none(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("question,context,answer\nWhat?,a b,b\nWho?,a b,\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"a.csv:3: column 'answer' is empty.*\(\[\] says that the context holds"):
+        read(DataSection(train=str(path)), ExtractiveQa())
+    path.write_text("question,context,answer\nWhat?,a b,b\nWho?,a b,[]\n", encoding="utf-8")
+    rows = read(DataSection(train=str(path), split={"valid": 0}), ExtractiveQa()).train
+    assert truth_of(rows.examples(1, 2)[0]).texts == ()

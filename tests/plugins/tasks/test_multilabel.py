@@ -238,3 +238,25 @@ def make_plain():
         return assemble(backbone.open(), backbone, task, space, seed=0).module
 
     return make
+
+
+def test_lists_of_0_and_1_are_no_labels_until_they_are_named():
+    for written in ([[0, 1, 1], [1, 0, 0]], [[False, True, True], [True, False, False]], ["[0, 1, 1]", "[1, 0, 0]"]):
+        given = rows([written[0], written[1]] * 10)
+        found = codes(TASK.check({"train": given}))["vectors"]
+        assert (found.level, found.count) == ("error", 20)
+        assert "lists of 3 values 0 and 1" in found.message
+        assert "task.names" in found.message
+        task = registry.make("task", {"use": "multilabel", "names": ["joy", "anger", "fear"]})
+        assert "vectors" not in codes(task.check({"train": given}))
+        assert task.space(given).labels == ("anger", "fear", "joy")
+        assert task.truth(given.examples(0, 1)[0]) == ["anger", "fear"]
+    told = "expected 0 or 1 for each of the 3 labels (task.names); got 2 values"
+    assert task.fault(Example("0", {"text": "a"}, [0, 1])) == told
+    # numbers of labels, not flags
+    assert "vectors" not in codes(TASK.check({"train": rows([[0, 1], [1], [0]] * 5)}))
+
+
+@pytest.mark.parametrize("strange", [[["joy"], "anger"], [{"name": "joy"}], '[["joy"], "anger"]'])
+def test_a_label_that_is_a_list_or_a_mapping_is_a_fault_of_its_row(strange):
+    assert TASK.fault(Example("0", {"text": "a"}, strange)).startswith("expected a label as text or number; got ")

@@ -65,6 +65,8 @@ def test_the_loss_is_the_cross_entropy_over_each_rows_choices():
         ({"text": ["a", "b"], "label": ["1", "2"]}, ["a", "b"], ["1", "2"]),
         ('["a, x", "b"]', ["a, x", "b"], []),
         ("a | b|c", ["a", "b", "c"], []),
+        ([{"text": "a", "label": "A"}, {"text": "b", "label": "B"}], ["a", "b"], ["A", "B"]),
+        ([{"text": "a"}, {"text": "b"}], ["a", "b"], []),
         ("a, x\nb", ["a, x", "b"], []),
         (None, [], []),
     ],
@@ -226,3 +228,16 @@ def test_a_bundle_is_a_plain_classifier_with_one_output_for_each_pair(tmp_path):
         logits = plain(**inputs).logits[:, 0]
     (answer,) = Predictor(model, TASK, space, limit=64, precision="fp32").answers([Example("1", row, None)])
     assert answer.detail["probabilities"] == pytest.approx(logits.softmax(0).tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"question": " ", "choices": ["a", "b"]}, "expected a question; got an empty one"),
+        ({"question": None, "context": "c", "choices": ["a", "b"]}, None),
+        ({"question": "q", "choices": ["a", " "]}, "choice 2 of 2 is empty"),
+        ({"question": "q", "choices": {"A": "a", "B": "b", "C": None}}, None),
+    ],
+)
+def test_a_missing_question_or_choice_is_a_fault_of_its_row(fields, told):
+    assert TASK.fault(Example("0", fields, "0")) == told

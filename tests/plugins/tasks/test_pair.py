@@ -105,3 +105,12 @@ def test_an_empty_target_is_named_by_file_and_row(tmp_path):
     (tmp_path / "pairs.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"pairs.csv:7: column 'label' is empty"):
         read(DataSection(train=str(tmp_path / "pairs.csv")), TASK)
+
+
+def test_a_label_that_says_that_judges_did_not_agree_is_no_class():
+    fault = TASK.fault(Example("0", {"text": "a", "text_pair": "b"}, "-"))
+    assert "judges did not agree" in fault
+    assert TASK.fault(Example("0", {"text": "a", "text_pair": "b"}, "neutral")) is None
+    (found,) = [one for one in TASK.check({"train": rows(["0", "1", "2", "-1"] * 8)}) if one.code == "no_agreement"]
+    assert (found.level, found.count, found.rows[0]) == ("warning", 8, "train.csv:3")
+    assert not [one for one in TASK.check({"train": rows(["1", "-1"] * 8)}) if one.code == "no_agreement"]

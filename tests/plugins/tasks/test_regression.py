@@ -155,3 +155,13 @@ def test_baselines_answer_with_numbers(name):
         assert said == pytest.approx([15.0] * 40)
     else:
         assert np.corrcoef(said, [10 * (n % 4) for n in range(40)])[0, 1] > 0.95
+
+
+def test_full_width_numbers_are_read_and_the_empty_column_of_several_is_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("内容,评分\n" + "".join(f"句子{n},１．{'０５'[n % 2]}\n" for n in range(20)), encoding="utf-8")
+    rows = read(DataSection(train=str(path), split={"valid": 0}), TASK).train
+    assert TASK.space(rows).extra["mean"] == [1.25]
+    path.write_text("text,a,b\n" + "".join(f"t{n},{n},{n}\n" for n in range(5)) + "t,1,\n", encoding="utf-8")
+    with pytest.raises(DataError, match="a.csv:7: column 'b' is empty; expected"):
+        read(DataSection(train=str(path), columns={"score": ["a", "b"]}), TASK)

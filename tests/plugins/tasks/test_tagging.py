@@ -211,11 +211,11 @@ def test_bare_tags_are_types_where_the_scheme_says_so():
     ("row", "said"),
     [
         ({"text": ["a", "b"], "tags": ["O"]}, "there is 1 tag for 2 tokens; expected one for each"),
-        ({"text": ["a", "b"], "tags": ["NN", "VB"]}, "the tag 'NN' has no prefix of a known scheme"),
+        ({"text": ["a", "b"], "tags": ["NN", "VB"]}, "the tag 'NN' has no prefix of a known scheme.*task.scheme: IO"),
         ({"text": "abc", "tags": [{"start": 1, "end": 9, "label": "x"}]}, "outside the text, which has 3 characters"),
         ({"text": "abc", "tags": [[0, 2, "x"], [1, 3, "y"]]}, "overlap"),
         ({"text": "abc", "tags": '[{"start": 0}]'}, "start, end and label"),
-        ({"text": "abc", "tags": "{not json"}, "neither tags nor JSON"),
+        ({"text": "abc", "tags": "{not json"}, "neither tags, nor a list in JSON"),
         ({"text": ["abc"], "tags": [[0, 3, "x"]]}, "spans need the text they count in"),
     ],
 )
@@ -347,3 +347,25 @@ def test_transitions_need_validation_rows():
     rows = read_rows([row("B-PER")], Tagging(), need_target=True)
     assert [one.code for one in Tagging(crf=True).check({"train": rows})] == ["no_validation"]
     assert Tagging(crf=True).check({"train": rows, "valid": rows}) == []
+
+
+@pytest.mark.parametrize("tokens", ["['Anna', 'saw', 'Bo']", '["Anna", "saw", "Bo"]'])
+def test_lists_that_became_text_in_a_table_are_read(tmp_path, tokens):
+    import csv
+
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="", encoding="utf-8") as out:
+        lines = csv.writer(out)
+        lines.writerow(["tokens", "tags"])
+        for _ in range(12):
+            lines.writerow([tokens, "['B-PER', 'O', 'B-PER']"])
+    rows = read(DataSection(train=str(path), split={"valid": 0}), Tagging()).train
+    assert Tagging().truth(rows.examples(0, 1)[0]) == ["B-PER", "O", "B-PER"]
+    assert Tagging().reads(rows.examples(0, 1)[0]) == "Anna saw Bo"
+
+
+def test_tags_as_text_in_a_table_of_commas_are_read(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,tags\n" + "Anna lives here,B-PER O O\n" * 20, encoding="utf-8")
+    rows = read(DataSection(train=str(path), split={"valid": 0}), Tagging()).train
+    assert Tagging().truth(rows.examples(0, 1)[0]) == ["B-PER", "O", "O"]

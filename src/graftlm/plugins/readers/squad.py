@@ -108,6 +108,8 @@ def _row(article: dict[str, Any], context: Any, one: Any) -> tuple[dict[str, Any
             return {}, f"expected answers with text and answer_start, found {_shown(answers)}"
         start = answer.get("answer_start")
         found.append({"text": answer["text"], "answer_start": start if isinstance(start, int) else None})
+    if one.get("is_impossible") is True and any(answer["text"].strip() for answer in found):
+        return {}, f"the question {_shown(_of(one, _ID))} is said to have no answer (is_impossible), and has one"
     question, ident, title = _of(one, _QUESTION), _of(one, _ID), article.get("title")
     row = {
         "id": None if ident is None else str(ident),

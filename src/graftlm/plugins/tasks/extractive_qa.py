@@ -38,7 +38,15 @@ CONTEXT = (
     "上下文",
     "原文",
 )
+START = ("answer_start", "start", "answer_starts", "start_position", "起始位置", "开始位置")
 ANSWERS = ("answers", "answer", "answer_text", "label", "答案", "回答")
+_NONE = "[] says that the context holds no answer"
+_SAID = {
+    "mended": "stand once in the context, and not where they are said to; their places were put right",
+    "lost": "do not stand where they are said to, nor just once elsewhere; they are not trained on, but still count as "
+    "right answers",
+    "unsure": "have no start and stand several times in the context; the first place is taken",
+}
 _CANDIDATES = 20  # of each window
 _SPACELESS = re.compile(f"[{SPACELESS}]")
 
@@ -62,7 +70,8 @@ class ExtractiveQa(Task):
     roles: ClassVar[tuple[Role, ...]] = (
         Role("question", "text", QUESTION, "the question"),
         Role("context", "text", CONTEXT, "the text that holds the answer"),
-        Role("answers", "target", ANSWERS, "the right answers with their starts, or none", nested=True),
+        Role("start", "other", START, "the answers' starts, where they have a column", required=False, nested=True),
+        Role("answers", "target", ANSWERS, "the right answers with their starts, or none", nested=True, empty=_NONE),
     )
     auto_model: ClassVar[str] = "AutoModelForQuestionAnswering"
     says: ClassVar[str] = "a part of the context, with its place, or that there is none"
@@ -99,29 +108,29 @@ class ExtractiveQa(Task):
         for name, rows in splits.items():
             if rows.target is None or not rows.has(rows.target):
                 continue
-            wrong: dict[str, list[str]] = {"mended": [], "lost": []}
+            wrong: dict[str, list[str]] = {"mended": [], "lost": [], "unsure": []}
             empty = useful = 0
             for example in _examples(rows):
                 truth = truth_of(example)
                 if truth.mended or truth.lost:
                     wrong["lost" if truth.lost else "mended"].append(example.where)
+                if truth.unsure:
+                    wrong["unsure"].append(example.where)
                 empty += not truth.texts
                 useful += truth.place is not None
             for kind, places in wrong.items():
                 if places:
-                    said = (
-                        "stand once in the context, and not where they are said to; their places were put right"
-                        if kind == "mended"
-                        else "do not stand where they are said to, nor just once elsewhere; they are not trained on, "
-                        "but still count as right answers"
-                    )
+                    said = _SAID[kind]
                     message = f"{name}: answers of {len(places)} of {len(rows)} questions {said}."
                     found.append(Finding("warning", f"answers_{kind}", message, len(places), tuple(places[:5])))
             if empty:
                 message = f"{name}: {empty} of {len(rows)} questions have no answer in their context."
                 found.append(Finding("note", "unanswerable", message, empty))
             if name == "train" and not useful:
-                message = "train: no question has an answer that stands in its context; nothing can be learnt."
+                message = (
+                    "train: no question has an answer that stands in its context; nothing can be learnt. Are 'context' "
+                    "and 'answers' the right columns? Name them with data.columns."
+                )
                 found.append(Finding("error", "no_answers", message, len(rows)))
         return found
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from graftlm.contracts.label_findings import about_other, about_training
 from graftlm.contracts.label_set_figures import METRICS, f1_of, levels
-from graftlm.contracts.label_sets import delimiters, labels_of
+from graftlm.contracts.label_sets import delimiters, labels_of, vector
 from graftlm.contracts.probabilities import Probabilities, sigmoid
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Metric, Role, Task
@@ -56,6 +56,8 @@ class Multilabel(Task):
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "probe")
     delimiter: str | None = Field(None, min_length=1, max_length=8)
     """What stands between labels in a column of texts; None: `|`, `;`, `、` or `,`, whichever it is; none: nothing."""
+    names: tuple[str, ...] = ()
+    """Names of the labels in their order, for data whose labels are lists of 0 and 1."""
     threshold: Literal["tuned"] | Annotated[float, Field(gt=0, lt=1)] = "tuned"
     """Probability from which on a label is answered; tuned: each label's own, by F1 on the validation rows."""
     separator: str = Field("/", min_length=1, max_length=4)
@@ -64,7 +66,7 @@ class Multilabel(Task):
     def fault(self, example: Example) -> str | None:
         """Return why the labels of a row cannot be read."""
         try:
-            labels_of(example.target, self.delimiter)
+            self.truth(example)
         except ValueError as fault:
             return str(fault)
         return None
@@ -74,6 +76,7 @@ class Multilabel(Task):
         found: list[Finding] = []
         counted: dict[str, Counter[str]] = {}
         written: Counter[str] = Counter()
+        vectors: Counter[int] = Counter()
         for name, rows in splits.items():
             if rows.target is None or not rows.has(rows.target):
                 continue
@@ -81,15 +84,25 @@ class Multilabel(Task):
             counted[name] = Counter()
             for value in rows.column(rows.target):
                 written.update(delimiters(value) if self.delimiter is None else ())
-                labels = labels_of(value, self.delimiter)
+                vectors[0 if self.names else vector(value)] += 1
+                labels = labels_of(value, self.delimiter, self.names)
                 bare, several = bare + (not labels), several + (len(labels) > 1)
                 counted[name].update(labels)
             if bare:
                 message = f"{bare} of {len(rows)} rows of {name} have no label: read as none of them being right."
                 found.append(Finding("note", "no_label", message, bare))
             if name == "train" and not several:
-                message = "No training row has more than one label; the task 'classification' is made for that."
+                message = (
+                    "No training row has more than one label; the task 'classification' is made for that. If something "
+                    "stands between labels, name it with task.delimiter."
+                )
                 found.append(Finding("warning", "single_labels", message))
+        if (size := vectors.most_common(1)[0][0] if vectors else 0) > 1:
+            message = (
+                f"The labels are lists of {size} values 0 and 1, one for each label, not lists of labels. Name the "
+                "labels in their order with task.names."
+            )
+            found.append(Finding("error", "vectors", message, vectors[size]))
         if len(written) > 1:
             shown = ", ".join(f"'{mark}' in {count} rows" for mark, count in written.most_common())
             message = f"What stands between labels is not clear: {shown}. Name it with task.delimiter, or 'none'."
@@ -128,7 +141,7 @@ class Multilabel(Task):
 
     def _labels(self, example: Example) -> list[str]:
         try:
-            return labels_of(example.target, self.delimiter)
+            return self.truth(example)
         except ValueError as fault:
             raise DataError(f"{example.where or example.id}: {fault}.") from None
 
@@ -243,4 +256,4 @@ class Multilabel(Task):
 
     def truth(self, example: Example) -> list[str]:
         """Return the labels as answers give them."""
-        return labels_of(example.target, self.delimiter)
+        return labels_of(example.target, self.delimiter, self.names)

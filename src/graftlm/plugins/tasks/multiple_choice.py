@@ -73,8 +73,12 @@ class MultipleChoice(Task):
     def fault(self, example: Example) -> str | None:
         """Return why a row is no question with choices, or names none of them."""
         texts, names = choices_of(example.fields.get("choices"))
+        if not any(as_text(example.fields.get(role)).strip() for role in ("question", "context")):
+            return "expected a question; got an empty one"
         if len(texts) < 2:
             return f"expected two choices at least; got {len(texts)}"
+        if blank := next((place for place, text in enumerate(texts, 1) if not text.strip()), 0):
+            return f"choice {blank} of {len(texts)} is empty"
         if example.target is None:
             return None
         known = forms_of(example) if self.answers == "auto" else [position(example.target, texts, names, self.answers)]

@@ -33,6 +33,10 @@ POSITIVE = (
 )  # fmt: skip
 
 
+# What SNLI, MultiNLI and OCNLI write where the judges of a pair did not agree; the Hub's copies write -1.
+NO_AGREEMENT, NO_AGREEMENT_NUMBER = "-", "-1"
+
+
 def _positive_f1(grades: Grades) -> float:
     """Return F1 of the positive class of two, as scikit-learn's `average="binary"`; NaN where there are more."""
     if "is_positive" not in grades:
@@ -60,9 +64,24 @@ class Pair(OneLabel):
     positive: str | None = None
     """Of two labels, the one whose F1 is told; None: the one that says yes (1, true, equivalent, entailment, ...)."""
 
+    def fault(self, example: Example) -> str | None:
+        """Return that the label says that there is none."""
+        if label_of(example.target) != NO_AGREEMENT:
+            return None
+        return "the label is '-', which corpora of inference write where judges did not agree"
+
     def check(self, splits: dict[str, Rows]) -> list[Finding]:
         """Return findings on labels, and which of two is the positive one."""
         found = super().check(splits)
+        for name, rows in splits.items():
+            labels = [label_of(value) for value in rows.column("label")] if rows.has("label") else []
+            odd = [row for row, label in enumerate(labels) if label == NO_AGREEMENT_NUMBER]
+            if odd and {"0", "1"} <= set(labels):
+                message = (
+                    f"{name}: {len(odd)} of {len(rows)} rows have the label -1, which copies of SNLI write where "
+                    "judges did not agree. It is learnt as a class: take these rows out if it is none."
+                )
+                found.append(Finding("warning", "no_agreement", message, len(odd), tuple(map(rows.where, odd[:5]))))
         if "train" in splits and not any(finding.level == "error" for finding in found):
             space = self.space(splits["train"])
             if len(space.labels) == 2:

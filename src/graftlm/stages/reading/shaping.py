@@ -68,7 +68,8 @@ def shape(
     if need_target and target is not None and not target.blank:
         lacking = _blank(table.column(target.name))
         if lacking.any():
-            faults = _lost(table, lacking, "', '".join(flat([columns.roles[target.name]])), bad_rows)
+            name = _first_blank(table.column(target.name), lacking) or flat([columns.roles[target.name]])[0]
+            faults = _lost(table, lacking, name, target.empty, bad_rows)
             keep = pa.array(~lacking)
             table = table.filter(keep)
             beside = {name: column.filter(keep) for name, column in beside.items()}
@@ -181,12 +182,23 @@ def _blank(column: pa.ChunkedArray) -> np.ndarray:
     return pc.is_null(column).to_numpy(zero_copy_only=False).astype(bool)
 
 
-def _lost(table: pa.Table, lacking: np.ndarray, name: str, bad_rows: BadRows) -> tuple[RowFault, ...]:
+def _first_blank(column: pa.ChunkedArray, lacking: np.ndarray) -> str | None:
+    """Return the name of the column, of several that make up a role, that is empty in the first row that lacks one."""
+    import pyarrow as pa
+
+    if not pa.types.is_struct(column.type):
+        return None
+    first = column.slice(int(lacking.argmax()), 1).to_pylist()[0] or {}
+    return next((name for name, value in first.items() if value is None or not str(value).strip()), None)
+
+
+def _lost(table: pa.Table, lacking: np.ndarray, name: str, empty: str, bad_rows: BadRows) -> tuple[RowFault, ...]:
     where = table.column(WHERE).filter(lacking).to_pylist()
     if bad_rows == "stop":
         more = f" (and {len(where) - 1} more rows)" if len(where) > 1 else ""
+        hint = f" ({empty})" if empty else ""
         raise DataError(
-            f"{where[0]}: column '{name}' is empty{more}; expected the row's target. Fill it in, or set "
+            f"{where[0]}: column '{name}' is empty{more}; expected the row's target. Fill it in{hint}, or set "
             "data.bad_rows to 'skip' to leave such rows out and count them."
         )
     return tuple(RowFault(place, f"column '{name}' is empty") for place in where)
