@@ -35,7 +35,7 @@ class Linear:
 class Setting:
     """What a method may look at before training: facts, never the whole recipe.
 
-    `limit` is the longest input in tokens, where it is known.
+    `limit` is the longest input in tokens, where it is known; `device` is what will train ("cpu", "cuda:0").
     `probe()` returns the linear solution on frozen features of the training rows (computed once and
     shared with the baseline), or None where the task has no such head.
     """
@@ -50,6 +50,7 @@ class Setting:
     methods: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     limit: int | None = None
+    device: str = "cpu"
     probe: Callable[[], Linear | None] = field(default=lambda: None)
 
 
@@ -115,6 +116,8 @@ class Method(Plugin):
     """Whether it puts adapters into the layers: only one such method fits in a model."""
     freezes: ClassVar[bool] = False
     """Whether the matrices of the base's blocks stay as they are, all of them."""
+    devices: ClassVar[tuple[str, ...]] = ()
+    """Kinds of device that it trains on ("cuda"); empty: all."""
     averages: ClassVar[bool] = False
     """Whether other weights than those that train are judged and saved: only one such method fits in a run."""
     wants_start: ClassVar[bool] = False
@@ -170,6 +173,14 @@ def one_average(method: Method, setting: Setting) -> str | None:
     return None
 
 
+def other_device(method: Method, setting: Setting) -> str | None:
+    """Return why a method cannot be used on the device that will train, or None."""
+    kinds = method.devices
+    if not kinds or setting.device.partition(":")[0] in kinds:
+        return None
+    return f"it trains on {' or '.join(kinds)} alone, and this run trains on {setting.device}"
+
+
 def frozen_base(setting: Setting) -> str | None:
     """Return why a method that acts on the base's own weights has nothing to do beside the others, or None."""
     for name in setting.methods:
@@ -192,6 +203,7 @@ __all__ = [
     "Update",
     "frozen_base",
     "one_average",
+    "other_device",
     "start_head",
     "start_plain_head",
     "trainable",

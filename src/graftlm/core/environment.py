@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 import time
@@ -27,6 +28,8 @@ def settle() -> None:
     times as long (docs/decisions/0011). It reads its settings when torch is imported: later, nothing can be changed.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # PEFT imports it where it is installed, whatever the run asks for, and it then misses kernels for processors
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     said = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
     if not said and "torch" not in sys.modules and neighbours():
         os.environ["GOMP_SPINCOUNT"] = SPINS

@@ -32,9 +32,14 @@ def linear_layers(module: nn.Module, below: Sequence[str]) -> list[str]:
 
 def transposed(module: nn.Module, names: Sequence[str]) -> bool:
     """Tell whether the named layers keep their weights as (in, out), as GPT-2's do."""
+    return any(turned(module.get_submodule(name)) for name in names)
+
+
+def turned(layer: nn.Module) -> bool:
+    """Tell whether a layer keeps its weight as (in, out)."""
     from transformers.pytorch_utils import Conv1D
 
-    return any(isinstance(module.get_submodule(name), Conv1D) for name in names)
+    return isinstance(layer, Conv1D)
 
 
 def inject(module: nn.Module, config: Any) -> list[str]:
@@ -113,13 +118,13 @@ def lifted(module: nn.Module) -> Iterator[None]:
     """While in the block, the module is plain: layers without their adapters, no virtual tokens before it."""
     found = layers(module)
     for name, part in found.items():
-        _place(module, name, part.get_base_layer())
+        place(module, name, part.get_base_layer())
     try:
         with prompts.lifted(module):
             yield
     finally:
         for name, part in found.items():
-            _place(module, name, part)
+            place(module, name, part)
 
 
 def merge(module: nn.Module) -> int:
@@ -137,7 +142,7 @@ def take_out(module: nn.Module) -> int:
     """Put the layers that the adapters stand on back as they are; return how many there were."""
     found = layers(module)
     for name, part in found.items():
-        _place(module, name, part.get_base_layer())
+        place(module, name, part.get_base_layer())
     for attribute in ("peft_config", "_hf_peft_config_loaded"):
         for part in module.modules():
             if attribute in vars(part):
@@ -161,8 +166,8 @@ def become_lora(module: nn.Module, factors: Mapping[str, tuple[Tensor, Tensor]])
         whole[f"{name}.lora_A.weight"] = nn.functional.pad(a.detach(), (0, 0, 0, more)).contiguous()
         whole[f"{name}.lora_B.weight"] = nn.functional.pad(b.detach(), (0, more)).contiguous()
     names = list(factors)
-    turned = transposed(module, names)
-    put(module, LoraConfig(r=rank, lora_alpha=rank, target_modules=names, fan_in_fan_out=turned), whole)
+    wide = transposed(module, names)
+    put(module, LoraConfig(r=rank, lora_alpha=rank, target_modules=names, fan_in_fan_out=wide), whole)
 
 
 def lora_factors(module: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
@@ -200,6 +205,7 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return one.dtype == other.dtype and one.shape == other.shape and torch.equal(one.detach().cpu(), other.cpu())
 
 
-def _place(module: nn.Module, name: str, part: nn.Module) -> None:
+def place(module: nn.Module, name: str, part: nn.Module) -> None:
+    """Put a part under a name into a module."""
     parent, _, child = name.rpartition(".")
     setattr(module.get_submodule(parent), child, part)

@@ -98,7 +98,8 @@ def fit(
     rows = _expanded(rows, wanted, base, group)
     data = _encoded(rows, wanted, model, space, limit, group)
     chosen = plan(section, section.optimizer, sequences=data.units, width=base.card.width)
-    setting = replace(setting_of(wanted, space, rows, limit, chosen.steps), probe=lambda: _shared(group, probe))
+    known = setting_of(wanted, space, rows, limit, chosen.steps)
+    setting = replace(known, device=str(group.device), probe=lambda: _shared(group, probe))
     refuse(model, wanted, setting)
     start = None
     if any(m.wants_start for m in wanted.methods) or any(loss.wants_start for loss in wanted.losses):
@@ -215,6 +216,7 @@ def setting_of(wanted: Wanted, space: Space, rows: Rows, limit: int | None, step
         methods=tuple(method.name() for method in wanted.methods),
         losses=tuple(loss.name() for loss in wanted.losses),
         limit=limit,
+        device=str(formats.device_for(wanted.section.device)),
     )
 
 

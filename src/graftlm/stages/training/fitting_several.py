@@ -94,6 +94,7 @@ def fit_several(
         seed=section.seed,
         methods=tuple(method.name() for method in shared.methods),
         losses=tuple(loss.name() for loss in shared.losses),
+        device=str(formats.device_for(section.device)),
     )
     _refuse(shared, model, setting, parts)
     seed_generators(section.seed, "methods")
