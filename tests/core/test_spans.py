@@ -49,3 +49,18 @@ def test_what_cannot_be_is_named(given, said):
 
 def test_the_same_span_twice_is_one():
     assert read([[0, 3, "name"], [0, 3, "name"]], TEXT) == [(0, 3, "name")]
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "place"),
+    [
+        ("i want to go marienplatz", {"start": 4, "stop": 4, "entity": "S", "text": "marienplatz"}, (13, 24)),
+        ("the u6 from garching?", {"start": 3, "stop": 3, "entity": "S", "text": "garching"}, (12, 20)),
+        ("to New York now", {"start": 1, "end": 3, "label": "S", "text": "New York"}, (3, 11)),
+        ("去12号线和7号线", {"start": 5, "end": 7, "label": "S", "text": "7号线"}, (6, 9)),
+    ],
+)
+def test_places_of_words_are_understood_where_the_spans_own_text_says_so(text, span, place):
+    assert read([span], text) == [(*place, "S")]
+    with pytest.raises(ValueError, match="said to be 'x'"):
+        read([span | {"text": "x"}], text)

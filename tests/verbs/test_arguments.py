@@ -156,3 +156,12 @@ def test_splits_by_name_are_no_recipe():
     assert given == {"train": rows, "test": rows}
     recipe, given = recipe_of({"train": {"epochs": 2}})
     assert (recipe.train.epochs, given) == (2, {})
+
+
+def test_a_yaml_file_that_a_reader_knows_is_data(tmp_path):
+    talk = tmp_path / "talk.yml"
+    talk.write_text("categories:\n- ai\nconversations:\n- - hello\n  - hi\n", encoding="utf-8")
+    assert recipe_of(talk, task="generation")[0].data.train == str(talk)
+    plan = tmp_path / "plan.yml"
+    plan.write_text("data: {train: a.csv}\n", encoding="utf-8")
+    assert recipe_of(plan)[0].data.train == "a.csv"

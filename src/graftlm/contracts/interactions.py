@@ -59,7 +59,11 @@ def item_texts(
             if text is not None and str(text).strip():
                 found.setdefault(str(item), str(text))
             elif not found.get(str(item)) and not rows.has("text"):
-                source = f"'{path}' has none" if path else "name a file of items with task.items"
+                source = (
+                    f"'{path}' has none. Add the item to it, or take its rows out"
+                    if path
+                    else ("name a file of items with task.items, or a column with data.columns, {text: COLUMN}")
+                )
                 raise DataError(f"{rows.where(row)}: expected a text for the item {item!r}; {source}.")
     if bare := [item for item, text in found.items() if not text]:
         raise DataError(f"{len(bare)} items have an empty text (the first: {bare[0]!r}). Fill it in.")

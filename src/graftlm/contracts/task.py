@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -184,6 +184,10 @@ class Task(Plugin):
     def in_training(self) -> Task:
         """Return the task as it answers validation rows between steps: cheaper, where the best answers are dear."""
         return self
+
+    def asked(self, chunks: Iterable[Sequence[Example]]) -> Iterable[Sequence[Example]]:
+        """Return the examples to be answered, made of those that were read: gathered, where several rows are one."""
+        return chunks
 
     def reads(self, example: Example) -> str:
         """Return what the model is asked, as one text: for baselines and for people."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graftlm.core.naming import folded
+from graftlm.core.words import places
 
 Span = tuple[int, int, str]
 """Start, end (not in it), label."""
@@ -28,14 +30,17 @@ def read(given: Any, text: str) -> list[Span]:
         given = json.loads(given)
     found = set()
     for start, end, label, surface in _each(given):
-        if surface is not None and text[start:end] != surface and text[start : end + 1] == surface:
-            end += 1
-        if 0 <= start == end < len(text):
+        if surface is not None and text[start:end] != surface:
+            if text[start : end + 1] == surface:
+                end += 1
+            elif spot := _by_words(start, end, surface, text):
+                start, end = spot
+        if surface is None and 0 <= start == end < len(text):
             raise ValueError(
                 f"the span {start} to {end} is empty; an end is the place behind the last character. If yours are the "
                 "places of last characters, add 1 to them, or a field 'text' that holds the span's own text"
             )
-        if not 0 <= start < end <= len(text):
+        if not 0 <= start <= end <= len(text):
             raise ValueError(f"the span {start} to {end} lies outside the text, which has {len(text)} characters")
         if surface is not None and text[start:end] != surface:
             raise ValueError(f"the span {start} to {end} holds {text[start:end]!r}, but it is said to be {surface!r}")
@@ -48,6 +53,16 @@ def read(given: Any, text: str) -> list[Span]:
                 "each character belongs to one entity at most"
             )
     return spans
+
+
+def _by_words(start: int, end: int, surface: str, text: str) -> tuple[int, int] | None:
+    """Return the place of a span's own text where start and end are numbers of words, the end's word in it or not."""
+    cuts = ([spot.span() for spot in re.finditer(cut, text)] for cut in (r"\S+", r"\w+|[^\w\s]"))
+    for spots in (*cuts, places(text)):
+        for last in (end, end - 1):
+            if 0 <= start <= last < len(spots) and text[spots[start][0] : spots[last][1]] == surface:
+                return spots[start][0], spots[last][1]
+    return None
 
 
 def _each(given: Any) -> Iterator[tuple[int, int, str, str | None]]:

@@ -10,7 +10,7 @@ from typing import Any
 from graftlm import recipe as recipes
 from graftlm.contracts.reference import base_use
 from graftlm.core import registry
-from graftlm.core.errors import UserError, near
+from graftlm.core.errors import DataError, UserError, near
 from graftlm.recipe import Recipe
 
 RECIPE_ENDINGS = (".yaml", ".yml")
@@ -72,7 +72,7 @@ def recipe_of(
             _data(tree, given, SPLITS[str(name)], part)
     elif isinstance(data, Mapping) and not _is_rows(data):
         tree = copy.deepcopy(dict(data))  # flags are put into it, and the caller's own stays as it is
-    elif isinstance(data, str | Path) and str(data).lower().endswith(RECIPE_ENDINGS):
+    elif isinstance(data, str | Path) and str(data).lower().endswith(RECIPE_ENDINGS) and not _is_yaml_data(data):
         tree = recipes.read(Path(data))
     elif data is not None:
         _data(tree, given, "train", data)
@@ -105,6 +105,17 @@ def recipe_of(
     for path, value in pairs:
         recipes.put(tree, path, value)
     return recipes.build(tree), given
+
+
+def _is_yaml_data(data: str | Path) -> bool:
+    """Tell whether a reader knows a YAML file as data: the corpus of ChatterBot, say."""
+    from graftlm.stages.reading.sources import find
+
+    try:
+        find(data, None)
+    except DataError:
+        return False
+    return True
 
 
 def _is_rows(data: Mapping[str, Any]) -> bool:

@@ -37,7 +37,8 @@ def predict(
         DataError: the source cannot be read, or lacks a column that the model needs.
     """
     bundle = open_bundle(run, task)
-    chunks = stream(source, bundle.task(), columns, bad_rows=bad_rows)
+    asked = bundle.task()
+    chunks = asked.asked(stream(source, asked, columns, bad_rows=bad_rows))
     rows = predict_rows(bundle, chunks, precision=precision, batch_tokens=batch_tokens, device=device)
     for example, answer in rows:
         yield as_line(example, answer, detail=all_probabilities)

@@ -183,3 +183,44 @@ def test_a_history_may_be_written_in_one_cell():
     for given in ("1, 2", "1|2", ["1", "2"]):
         answer = task.decode(Example("0", {"user": "x", "item": given}), [], [scores], space)
         assert answer.public["items"][:5] == ["7", "6", "3", "5", "4"]
+
+
+def test_rows_of_a_user_are_one_question():
+    task = make(at_least=3)
+    rows = [
+        Example("1", {"user": "u", "item": "3", "time": "9", "rating": "5"}),
+        Example("2", {"user": "v", "item": "7", "time": "1", "rating": "4"}),
+        Example("3", {"user": "u", "item": "1", "time": "2", "rating": "4"}),
+        Example("4", {"user": "u", "item": "2", "time": "5", "rating": "1"}),
+    ]
+    (found,) = task.asked([rows[:2], rows[2:]])
+    assert [(one.id, one.fields["user"], one.fields["item"]) for one in found] == [
+        ("1", "u", ["1", "3"]),
+        ("2", "v", "7"),
+    ]
+    alone = [Example("5", {"user": "w", "item": "1, 2"})]
+    assert list(task.asked([alone])) == [alone]
+
+
+def test_an_answer_names_its_user_and_the_items_that_are_unknown():
+    task = make()
+    found = prepared(task, tuple({**row, "item": "item, " + row["item"]} for row in ROWS))
+    space = task.space(found["train"])
+    scores = np.arange(len(space.extra["items"]), dtype=np.float64)
+    for given, unknown in (("item, 1|item, 2;nine", ["nine"]), ("item, 1", None), (["item, 1", "x, y"], ["x, y"])):
+        answer = task.decode(Example("1", {"user": "u", "item": given}), [], [scores], space)
+        assert answer.public["user"] == "u"
+        assert answer.public.get("unknown") == unknown
+        assert "item, 1" not in answer.public["items"]
+
+
+def test_a_next_item_that_the_user_had_before_is_counted():
+    again = ("4", "2", "1", "2")
+    rows = (
+        *ROWS,
+        *({"user": "f", "item": i, "text": TEXTS[i], "time": str(n), "rating": "3"} for n, i in enumerate(again)),
+    )
+    task = make()
+    (found,) = [one for one in task.check(prepared(task, rows)) if one.code == "again"]
+    assert (found.level, found.count) == ("note", 2)
+    assert found.message.startswith("test: the next item of 2 of 5 users is one that they had before")

@@ -216,3 +216,15 @@ def test_rows_that_the_task_finds_fault_with_follow_the_policy(tmp_path, choosy)
     assert [fault.where[-2:] for fault in heard] == [":9", "19", "29", "39"]
     with pytest.raises(DataError, match="a.csv:9: a seven for None"):
         list(stream(path, choosy))
+
+
+def test_guessed_columns_are_told_beside_a_fault(tmp_path, choosy):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "x,y\n" + "".join(f"some words with a 7 in row {n},{'ab'[n % 2]}\n" for n in range(30)), encoding="utf-8"
+    )
+    with pytest.raises(DataError, match=r"a seven for a\..*Columns were guessed.*: 'x' as text, 'y' as label"):
+        read(DataSection(train=str(path)), choosy)
+    with pytest.raises(DataError) as caught:
+        read(DataSection(train=str(path), columns={"text": "x", "label": "y"}), choosy)
+    assert "Columns were guessed" not in str(caught.value)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -176,6 +178,25 @@ class Recommendation(Task):
         )
         return Rows(name, table.replace_schema_metadata({KEPT: json.dumps(held)}), "next", fingerprint(table))
 
+    def asked(self, chunks: Iterable[Sequence[Example]]) -> Iterator[list[Example]]:
+        """Yield one example for each user, of all rows of that user: interactions in their order, or lists of items."""
+        first: dict[str, Example] = {}
+        steps: dict[str, list[tuple[float, int, Any]]] = {}
+        for number, example in enumerate(example for chunk in chunks for example in chunk):
+            user, time = str(example.fields["user"]), example.fields.get("time")
+            rating = number_of(example.fields.get("rating"))
+            first.setdefault(user, example)
+            own = steps.setdefault(user, [])
+            if self.at_least is None or rating is None or rating >= self.at_least:
+                own.append(((moment_of(time) if time is not None else None) or 0.0, number, example.fields["item"]))
+        users = iter(first.items())
+        while some := list(islice(users, 4096)):
+            own = [_joined([item for *_, item in sorted(steps[user], key=itemgetter(0, 1))]) for user, _ in some]
+            yield [
+                replace(example, fields={**example.fields, "item": items})
+                for (_, example), items in zip(some, own, strict=True)
+            ]
+
     def check(self, splits: dict[str, Rows]) -> list[Finding]:
         """Return how many users have one item alone, and how many items are cold."""
         found: list[Finding] = []
@@ -193,6 +214,13 @@ class Recommendation(Task):
                 number = sum(item in cold for item in splits[name].column("next"))
                 message = f"{name}: the next item of {number} of {len(splits[name])} users is a cold one."
                 found.append(Finding("note", "cold", message, number))
+                pairs = zip(splits[name].column("item"), splits[name].column("next"), strict=True)
+                if again := sum(item in past for past, item in pairs):
+                    message = (
+                        f"{name}: the next item of {again} of {len(splits[name])} users is one that they had before; "
+                        "answers are new items, so that these count as missed."
+                    )
+                    found.append(Finding("note", "again", message, again))
         return found
 
     def space(self, rows: Rows) -> Space:
@@ -271,7 +299,8 @@ class Recommendation(Task):
         The last piece is the catalogue's vectors (C, H), or the scores (C,) themselves.
         """
         index = _index(space)
-        own = [index.numbers[item] for item in _history(example) if item in index.numbers]
+        history = _history(example, index.numbers)
+        own = [index.numbers[item] for item in history if item in index.numbers]
         last = pieces[-1]
         if getattr(last, "ndim", 2) == 2:
             recent = own[: -self.history - 1 : -1]
@@ -283,6 +312,7 @@ class Recommendation(Task):
             scores = np.array(last, dtype=np.float64)
         scores[own] = -np.inf
         best = np.argsort(-scores, kind="stable")[:AT]
+        best = best[scores[best] > -np.inf]  # a small catalogue has fewer new ones
         value = [index.ids[n] for n in best]
         rank, cold = math.inf, True
         if example.target is not None and (truth := index.numbers.get(str(example.target))) is not None:
@@ -290,7 +320,10 @@ class Recommendation(Task):
             ties = int((scores == scores[truth]).sum()) - 1
             rank, cold = 1 + int((scores > scores[truth]).sum()) + ties / 2, index.counts[truth] == 0
         detail = {"texts": [index.texts[n] for n in best], "scores": scores[best].round(6).tolist()}
-        return Answer(value, None, {"items": value}, {**detail, "rank": rank, "cold": bool(cold)})
+        public: dict[str, Any] = {"user": str(example.fields.get("user", "")), "items": value}
+        if unknown := [item for item in history if item not in index.numbers]:
+            public["unknown"] = unknown
+        return Answer(value, None, public, {**detail, "rank": rank, "cold": bool(cold)})
 
     def grade(self, answers: Sequence[Answer], examples: Sequence[Example], space: Space) -> Grades:
         """Return the `rank` of the next item in the catalogue, and whether it is `cold`."""
@@ -334,9 +367,24 @@ def _index(space: Space) -> _Index:
     return found
 
 
-def _history(example: Example) -> list[str]:
-    """Return the ids of a user's items, oldest first: a list, or text with commas, bars or spaces between them."""
+def _joined(items: Sequence[Any]) -> Any:
+    """Return what the rows of a user hold as one list; a single row's as it is."""
+    if len(items) == 1:
+        return items[0]
+    return [one for item in items for one in (item if isinstance(item, list | tuple) else [item])]
+
+
+def _history(example: Example, known: Mapping[str, int] | None = None) -> list[str]:
+    """Return the ids of a user's items, oldest first: a list, or text with commas, bars or spaces between them.
+
+    What is an id that is `known`, the text or a part of it, is not cut further.
+    """
     given = example.fields.get("item")
     if isinstance(given, list | tuple):
         return [str(item) for item in given]
-    return [part for part in re.split(r"[\s,;|]+", str(given or "")) if part]
+    parts = [str(given or "").strip()]
+    for mark in (r"[;|]", ",", r"\s"):
+        parts = [
+            one.strip() for part in parts for one in ([part] if part in (known or {}) else re.split(mark, part)) if one
+        ]
+    return [part for part in parts if part]

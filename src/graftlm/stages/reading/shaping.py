@@ -12,7 +12,7 @@ import numpy as np
 from graftlm.contracts.reader import BadRows, Corpus, RowFault, plain
 from graftlm.contracts.rows import ID, WHERE, Rows
 from graftlm.contracts.task import Role, Task
-from graftlm.core.errors import DataError
+from graftlm.core.errors import DataError, listing
 from graftlm.stages.reading.columns import Columns, Named, flat
 from graftlm.stages.reading.nested import single, together
 
@@ -76,8 +76,8 @@ def shape(
     return Shaped(table, beside, faults)
 
 
-def sound(shaped: Shaped, task: Task, *, bad_rows: BadRows = "stop") -> Shaped:
-    """Leave out the rows that the task finds a fault in.
+def sound(shaped: Shaped, task: Task, columns: Columns | None = None, *, bad_rows: BadRows = "stop") -> Shaped:
+    """Leave out the rows that the task finds a fault in; which `columns` were guessed is told beside it.
 
     Raises:
         DataError: there are some, and `bad_rows` is "stop".
@@ -102,11 +102,25 @@ def sound(shaped: Shaped, task: Task, *, bad_rows: BadRows = "stop") -> Shaped:
         more = f" {len(faults) - 1} more rows have faults." if len(faults) > 1 else ""
         raise DataError(
             f"{faults[0].where}: {faults[0].reason}.{more} Mend the row, or set data.bad_rows to 'skip' to leave such "
-            "rows out and count them."
+            f"rows out and count them.{_guessed(columns)}"
         )
     mask = pa.array(keep)
     beside = {name: column.filter(mask) for name, column in shaped.extras.items()}
     return Shaped(shaped.table.filter(mask), beside, (*shaped.faults, *faults))
+
+
+def _guessed(columns: Columns | None) -> str:
+    """Return which columns were chosen by what they hold, as a sentence."""
+    known = {} if columns is None else columns.roles
+    why = {} if columns is None else columns.why
+    guessed = [
+        f"{listing(flat([name]))} as {role}"
+        for role, name in known.items()
+        if not why[role].startswith(("named by", "by its name"))
+    ]
+    return (
+        f" Columns were guessed from their contents: {', '.join(guessed)}; data.columns names them." if guessed else ""
+    )
 
 
 def text(column: pa.ChunkedArray) -> pa.ChunkedArray:

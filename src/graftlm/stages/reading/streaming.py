@@ -54,7 +54,7 @@ def stream(
             hear(fault)
         if corpus.table.num_rows:
             shaped = shape(_even(corpus, chosen), task, chosen, need_target=False, before=before)
-            shaped = sound(shaped, task, bad_rows=bad_rows)
+            shaped = sound(shaped, task, chosen, bad_rows=bad_rows)
             for fault in shaped.faults:
                 hear(fault)
             table = shaped.table

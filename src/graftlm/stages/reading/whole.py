@@ -155,7 +155,7 @@ def _source(
     shaped = shape(
         corpus, task, columns, need_target=need_target, bad_rows=bad_rows, extras=[column for _, column in extras]
     )
-    shaped = sound(shaped, task, bad_rows=bad_rows)
+    shaped = sound(shaped, task, columns, bad_rows=bad_rows)
     skipped = (*corpus.skipped, *shaped.faults)
     gone = {fault.where for fault in shaped.faults}
     mended = tuple(fault for fault in corpus.mended if fault.where not in gone)
