@@ -196,6 +196,7 @@ def test_methods_work_on_the_shared_backbone(recipe, method):
         ({"train": {"processes": 2}}, "one process"),
         ({"balancer": {"use": "fixed", "given": {"topik": 1}}}, "topik"),
         ({"methods": ["probe"]}, "probe"),
+        ({"methods": [{"use": "lora", "merge": False}], "evaluate": {"baselines": ["scratch"]}}, "folded in"),
     ],
 )
 def test_what_does_not_go_together_is_refused(recipe, more, said, place):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -33,6 +33,8 @@ class AdapterMethod(Method):
     layout: ClassVar[Literal["keeps", "same", "merges"]] = "merges"
     only_merged: ClassVar[str] = ""
     """Why it cannot be kept as an adapter beside its base; empty: it can."""
+    packages: ClassVar[Mapping[str, str]] = {"peft": "peft"}
+    """Packages that it needs, each with the extra that brings it."""
     merge: bool = True
     """Whether the adapters are folded into the weights at the end; if not, the bundle is a PEFT adapter."""
     rate: float = Field(5.0, gt=0, le=1000)
@@ -47,7 +49,13 @@ class AdapterMethod(Method):
         """Return PEFT's configuration; `shared` holds `target_modules` and `fan_in_fan_out`."""
 
     def refuses(self, model: Model, setting: Setting) -> str | None:
-        """Refuse a rank above the width, layers that are not there, and a second method of adapters."""
+        """Refuse a rank above the width, layers that are not there, and a second method of adapters.
+
+        Raises:
+            MissingPackage: one of its packages is not installed.
+        """
+        from graftlm.core.optional import need
+
         rank = getattr(self, "rank", 0)
         if rank > model.card.width:
             return f"rank is {rank}, but '{model.card.name}' is {model.card.width} wide"
@@ -60,6 +68,8 @@ class AdapterMethod(Method):
         if not self.layers(model):
             there = sorted({name.rpartition(".")[2] for name in self._all(model)})
             return f"targets {self.targets} name no linear layer; '{model.card.name}' has {listing(there, 20)}"
+        for package, extra in self.packages.items():
+            need(package, extra, f"The method '{self.name()}'")
         return None
 
     def apply(self, model: Model, setting: Setting) -> Adaptation:

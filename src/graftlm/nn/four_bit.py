@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -52,7 +53,7 @@ class FourBitLinear(nn.Linear):
         scales, held = state.absmax, {"levels": state.code}
         if double:
             held["mean"] = scales.mean()
-            codes = functional.create_dynamic_map().to(device)
+            codes = _codes().to(device)
             scales, outer = functional.quantize_blockwise(scales - held["mean"], code=codes, blocksize=SCALES)
             held |= {"codes": outer.code, "outer": outer.absmax}
         self.kind, self.nested, self.compute = kind, double, compute
@@ -107,6 +108,17 @@ class FourBitLinear(nn.Linear):
         weight = (weight.T if adapters.turned(layer) else weight).contiguous()
         layer._parameters = {"weight": nn.Parameter(weight.cpu()), "bias": self._parameters["bias"]}
         return layer.train(self.training)
+
+
+@functools.cache
+def _codes() -> Tensor:
+    """Return the 256 numbers of 8 bits for scales, real ones also where a run is followed without numbers."""
+    from bitsandbytes.functional import create_dynamic_map
+    from torch._subclasses.fake_tensor import unset_fake_temporarily
+
+    with unset_fake_temporarily():
+        found: Tensor = create_dynamic_map()
+        return found
 
 
 def quantize(module: nn.Module, names: Sequence[str], **options: Any) -> None:

@@ -186,7 +186,10 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
     tuned = space
     refit = section.refit and valid is not None and held is not None and not trained.solved
     if held is not None and (refit or type(task).tune is not Task.tune):
-        first = Predictor(trained.model, task, space, limit=limit, precision=section.precision)
+        # on the run's device, whether or not the trained model came back to main memory
+        first = Predictor(
+            trained.model, task, space, limit=limit, precision=section.precision, device=section.device
+        )  # fmt: skip
         answers = first.tune(held.inputs, held.examples)
         tuned = first.space
         if refit:  # the refitted model has seen the validation rows: figures on them are the first model's

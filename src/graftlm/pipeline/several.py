@@ -61,26 +61,28 @@ class _Ready:
     features: Features
     held: Held | None
 
-    def judged(self, model: Model, precision: Any) -> tuple[float, Space]:
+    def judged(self, model: Model, precision: Any, device: str | None = None) -> tuple[float, Space]:
         """Return the task's own metric on its validation rows, so that more is better, and what it chose on them."""
         from graftlm.prediction import Predictor
 
         held, asked = self.held, self.asked
         if held is None:
             return 0.0, asked.space
-        predictor = Predictor(model, asked.task.in_training(), asked.space, limit=asked.limit, precision=precision)
+        predictor = Predictor(
+            model, asked.task.in_training(), asked.space, limit=asked.limit, precision=precision, device=device
+        )
         answers = predictor.tune(held.inputs, held.examples)
         metric = asked.task.primary
         value = metric.compute(asked.task.grade(answers, held.examples, predictor.space))
         return (value if metric.higher_is_better else -value), predictor.space
 
-    def kept(self, model: Model, precision: Any) -> Kept:
+    def kept(self, model: Model, precision: Any, device: str) -> Kept:
         """Return what the bundle keeps of the task, with what is chosen on validation rows after training."""
         from graftlm.bundle import Kept
 
         asked, splits, space = self.asked, self.line.checked.dataset.splits, self.asked.space
         if type(asked.task).tune is not Task.tune:
-            _, space = self.judged(model, precision)
+            _, space = self.judged(model, precision, device)
         return Kept(
             model, asked.task, space, asked.limit, texts_of(asked.task, splits["train"]),
             data={name: len(rows) for name, rows in splits.items()}, limits=warnings_of(self.line.checked),
@@ -201,7 +203,7 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
     from graftlm.stages.training.assembling import assemble, embedding_model
     from graftlm.stages.training.encoding import hold
     from graftlm.stages.training.features import Features
-    from graftlm.stages.training.fitting_several import Asked, Shared, fit_several
+    from graftlm.stages.training.fitting_several import Asked, Shared, fit_several, refuse
 
     recipe = whole.recipe
     section = recipe.train
@@ -226,6 +228,9 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
         limit = base.card.limit
         return embed(bare, texts, limit=limit, precision=section.precision, device=section.device)
 
+    tasks = {one.line.name: one.asked for one in ready}
+    shared = Shared(section, recipe.backbone, recipe.methods, recipe.losses, recipe.balancer)
+    refuse(shared, base, tasks)  # before baselines are fitted, which takes a while
     contenders = {}
     for one in ready:
         line = one.line
@@ -234,8 +239,6 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
             line.work, line.checked.dataset.splits, one.asked.space, one.features, _no_scratch, vectors, own
         )
         whole.seconds |= {f"{line.name}: {stage}": spent for stage, spent in line.work.seconds.items() if stage}
-    tasks = {one.line.name: one.asked for one in ready}
-    shared = Shared(section, recipe.backbone, recipe.methods, recipe.losses, recipe.balancer)
     shared = dataclasses.replace(shared, balancer=_searched(whole, shared, base, tasks))
     whole.stage("train")
     marks = [line.checked.dataset.fingerprints() for line in lines]
@@ -249,7 +252,7 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
         resume=whole.resume, fingerprint=mark, watch=tracking.watching(whole.watch.progress),
     )  # fmt: skip
     whole.stage("bundle")
-    kept = {one.line.name: one.kept(models[one.line.name], section.precision) for one in ready}
+    kept = {one.line.name: one.kept(models[one.line.name], section.precision, section.device) for one in ready}
     write = partial(
         bundle.write_shared, whole.folder / "bundle", recipe=recipe.as_json(),
         lineage={

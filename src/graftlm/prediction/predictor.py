@@ -70,7 +70,8 @@ class Predictor:
                 f"expected a model in fp32, as precision='fp32' asks; got one in {held}, rounded already. "
                 "Load it with load(bundle, precision='fp32')."
             )
-        if held == self.dtype and first.device == self.device:
+        there = first.device.type == self.device.type and self.device.index in (None, first.device.index)
+        if held == self.dtype and there:
             self.module = model.module
         else:
             self.module = formats.converted(model.module, self.dtype, model.head, self.device)

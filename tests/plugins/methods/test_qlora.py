@@ -222,8 +222,13 @@ def test_what_cannot_be_is_refused(prepare, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(MissingPackage, match=r"pip install 'graftlm\[qlora\]'"):
         method().refuses(made.model, made.setting)
-    with pytest.raises(MissingPackage, match=r"pip install 'graftlm\[qlora\]'"):
-        method().apply(made.model, made.setting)
+
+
+def test_a_package_that_is_missing_is_told_before_anything_trains(prepare, monkeypatch):
+    made = prepare("tiny")
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingPackage, match=r"The method 'lora' needs the package 'peft'.*'graftlm\[peft\]'"):
+        registry.make("method", "lora").refuses(made.model, made.setting)
 
 
 WORDS = {"card": ("card", "plastic", "chip", "pin"), "trip": ("travel", "abroad", "hotel", "flight")}

@@ -91,6 +91,18 @@ def test_lora_trains_less(make_rows):
     assert lora["gradients"] < full["gradients"]
 
 
+def test_weights_of_4_bits_are_counted_as_such_on_a_gpu(make_rows, monkeypatch):
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setattr(estimating.formats, "device_for", lambda name="auto": torch.device("cuda"))
+    settings = {"backbone": {"use": "tiny", "width": 128}, "train": {"precision": "fp32"}}
+    plain, held = (estimated(make_rows, methods=name, **settings).parts for name in ("lora", "qlora"))
+    assert plain["gradients"] == held["gradients"]
+    matrices = 2 * 8 * 128**2  # of two blocks: four of attention, and twice two widths by one
+    spared = matrices * (4 - (4 + 8 / 64) / 8)
+    assert plain["weights"] - held["weights"] == pytest.approx(spared, rel=0.02)
+    assert torch.zeros(2).untyped_storage().device.type == "cpu"
+
+
 def test_nothing_of_it_stays_behind(make_rows):
     before = torch.get_rng_state(), torch.nn.Module._apply
     estimated(make_rows)

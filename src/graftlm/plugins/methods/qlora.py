@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -28,6 +28,7 @@ class Qlora(AdapterMethod):
     only_merged: ClassVar[str] = (
         "read beside the base as it is, without the rounding it was trained on, the adapter would answer otherwise"
     )
+    packages: ClassVar[Mapping[str, str]] = {"peft": "peft", "bitsandbytes": "qlora"}
     devices: ClassVar[tuple[str, ...]] = ("cuda",)  # on a processor a step is many times slower than with `lora`
     rank: int = Field(8, ge=1, le=4096)
     """Columns of A and rows of B."""
@@ -47,28 +48,17 @@ class Qlora(AdapterMethod):
         return peft.LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, bias="none", **shared)
 
     def refuses(self, model: Model, setting: Setting) -> str | None:
-        """Refuse a device without kernels for 4 bits, and what no method of adapters can.
-
-        Raises:
-            MissingPackage: bitsandbytes is not installed.
-        """
-        from graftlm.core.optional import need
-
+        """Refuse a device without kernels for 4 bits, and what no method of adapters can."""
         if (reason := other_device(self, setting)) is not None:
             return f"{reason}; take `lora`, which trains everywhere, or a machine with a GPU"
-        if (reason := super().refuses(model, setting)) is not None:
-            return reason
-        need("bitsandbytes", "qlora", f"The method '{self.name()}'")
-        return None
+        return super().refuses(model, setting)
 
     def apply(self, model: Model, setting: Setting) -> Adaptation:
         """Round the weights, put the adapters beside them; at the end plain layers with both come back."""
         import torch
 
-        from graftlm.core.optional import need
         from graftlm.nn import adapters, four_bit
 
-        need("bitsandbytes", "qlora", f"The method '{self.name()}'")
         compute = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}[self.compute_dtype]
         four_bit.quantize(
             model.module, self._all(model),

@@ -103,7 +103,7 @@ def estimate(wanted: Wanted, base: Base, space: Space, rows: Rows, *, limit: int
         if section.working_vocabulary and section.optimizer.elementwise and not tied(model.module):
             _working(model.module, np.union1d(data.packed.vocabulary(), [pad or 0]))
         frozen = max((a.frozen for a in adaptations if a.frozen is not None), default=0)
-        held = sum(_bytes(p) for p in model.module.state_dict().values())
+        held = sum(map(_bytes, (*model.module.parameters(), *model.module.buffers())))
         solved = any(a.solved for a in adaptations)
         if not solved:
             groups = parameter_groups(model, adaptations, nn.ModuleDict(), section.optimizer, chosen.rate)
@@ -131,7 +131,7 @@ def estimate(wanted: Wanted, base: Base, space: Space, rows: Rows, *, limit: int
     else:
         activations = max(0, step - gradients)
         parts = {
-            "weights": max(weights, held),
+            "weights": max(weights, held) if on_cpu else held,  # a GPU gets what the methods made of them
             "gradients": gradients,
             "optimizer states": states,
             "activations of the largest batch": activations,

@@ -38,7 +38,8 @@ class Features:
         self.tokenizer, self.head = model.tokenizer, model.head
         self.device = formats.device_for(device)
         self.dtype, _ = formats.choose(precision, self.device)
-        self.module = formats.converted(model.module, self.dtype, model.head, self.device) if model.head else None
+        place = torch.device("cpu")  # on a GPU only while features are computed: training needs its memory
+        self.module = formats.converted(model.module, self.dtype, model.head, place) if model.head else None
         self.known: dict[str, np.ndarray] = {}
         self.solution: Linear | None = None
 
@@ -107,7 +108,7 @@ class Features:
         )
         out: np.ndarray | None = None
         caught: list[torch.Tensor] = []
-        module = prepacked.sooner(self.module, self.dtype, self.device)
+        module = prepacked.sooner(self.module.to(self.device), self.dtype, self.device)
         hook = module.get_submodule(self.head).register_forward_pre_hook(lambda _, args: caught.append(args[0]))
         try:
             with torch.inference_mode():
@@ -120,6 +121,7 @@ class Features:
                     out[numbers] = part
         finally:
             hook.remove()
+            self.module.to("cpu")
         return out if out is not None else np.empty((0, 0), dtype=np.float32)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,27 +77,14 @@ def fit_several(
     """
     section = shared.section
     parts = []
-    models: dict[str, Model] = {}
-    for name, asked in tasks.items():
-        models[name] = assemble(base, shared.backbone, asked.task, asked.space, seed=section.seed)
-    model = together(models)
+    model, models = _assembled(shared, base, tasks)
     for name, asked in tasks.items():
         data = encode(asked.rows, asked.task, base.tokenizer, asked.space, asked.limit)
         parts.append(Part(name, asked.task, asked.space, models[name], data, asked.weight))
     chosen = _planned(shared, parts, base.card.width, steps)
     first = parts[0]
-    setting = Setting(
-        task=first.task,
-        space=first.space,
-        optimizer=section.optimizer,
-        rows=sum(len(asked.rows) for asked in tasks.values()),
-        steps=chosen.steps,
-        seed=section.seed,
-        methods=tuple(method.name() for method in shared.methods),
-        losses=tuple(loss.name() for loss in shared.losses),
-        device=str(formats.device_for(section.device)),
-    )
-    _refuse(shared, model, setting, parts)
+    setting = _setting(shared, tasks, chosen.steps)
+    _refuse(shared, model, setting, tasks, models)
     seed_generators(section.seed, "methods")
     if all(getattr(method, "head", None) != "random" for method in shared.methods):
         for part in parts:  # the methods see one model, whose heads have no common solution
@@ -127,6 +115,37 @@ def fit_several(
     return trained, models
 
 
+def refuse(shared: Shared, base: Base, tasks: Mapping[str, Asked]) -> None:
+    """Raise one RecipeError with every reason why something cannot be used for several tasks at once."""
+    model, models = _assembled(shared, base, tasks)
+    _refuse(shared, model, _setting(shared, tasks, sys.maxsize), tasks, models)
+
+
+def _assembled(shared: Shared, base: Base, tasks: Mapping[str, Asked]) -> tuple[Model, dict[str, Model]]:
+    """Return the model over all tasks, and that of each."""
+    models = {
+        name: assemble(base, shared.backbone, asked.task, asked.space, seed=shared.section.seed)
+        for name, asked in tasks.items()
+    }
+    return together(models), models
+
+
+def _setting(shared: Shared, tasks: Mapping[str, Asked], steps: int) -> Setting:
+    """Return what methods may look at: the task is the first one, and no probe is common to all."""
+    first = next(iter(tasks.values()))
+    return Setting(
+        task=first.task,
+        space=first.space,
+        optimizer=shared.section.optimizer,
+        rows=sum(len(asked.rows) for asked in tasks.values()),
+        steps=steps,
+        seed=shared.section.seed,
+        methods=tuple(method.name() for method in shared.methods),
+        losses=tuple(loss.name() for loss in shared.losses),
+        device=str(formats.device_for(shared.section.device)),
+    )
+
+
 def _planned(shared: Shared, parts: Sequence[Part], width: int, steps: int | None) -> Plan:
     """Return the plan: an epoch is over when each row was seen once, by the task with the most rows where all enter."""
     section = shared.section
@@ -137,10 +156,11 @@ def _planned(shared: Shared, parts: Sequence[Part], width: int, steps: int | Non
     return chosen if steps is None else replace(chosen, steps=min(steps, chosen.steps), reasons=())
 
 
-def _refuse(shared: Shared, model: Model, setting: Setting, parts: Sequence[Part]) -> None:
-    """Raise one RecipeError with every reason why something cannot be used for several tasks at once."""
+def _refuse(
+    shared: Shared, model: Model, setting: Setting, tasks: Mapping[str, Asked], models: Mapping[str, Model]
+) -> None:
     reasons = []
-    if (reason := shared.balancer.refuses([part.name for part in parts])) is not None:
+    if (reason := shared.balancer.refuses(list(tasks))) is not None:
         reasons.append(f"balancer '{shared.balancer.name()}': {reason}")
     for method in shared.methods:
         if (reason := method.refuses(model, setting)) is not None:
@@ -151,9 +171,9 @@ def _refuse(shared: Shared, model: Model, setting: Setting, parts: Sequence[Part
         if type(loss).start is not Loss.start or type(loss).prepare is not Loss.prepare or loss.wants_start:
             reasons.append(f"loss '{loss.name()}': it keeps a state of one task, and there are several")
             continue
-        for part in parts:
-            if (reason := loss.refuses(part.model, part.task)) is not None:
-                reasons.append(f"loss '{loss.name()}' for the task '{part.name}': {reason}")
+        for name, asked in tasks.items():
+            if (reason := loss.refuses(models[name], asked.task)) is not None:
+                reasons.append(f"loss '{loss.name()}' for the task '{name}': {reason}")
     if reasons:
         raise RecipeError("These cannot work together:\n" + "\n".join(f"  {reason}." for reason in reasons))
 
