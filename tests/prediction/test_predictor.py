@@ -267,3 +267,13 @@ def test_the_users_own_setting_stays(monkeypatch) -> None:
     monkeypatch.delenv("TOKENIZERS_PARALLELISM")
     environment.settle()
     assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+
+
+def test_what_was_too_long_to_be_read_whole_is_said(model, task):
+    predictor = _predictor(model, task)
+    short, long = _examples(["short", "很长的句子" * 40])
+    whole = len(model.tokenizer(long.fields["text"])["input_ids"])
+    answers = predictor.answers([short, long])
+    assert "cut" not in answers[0].public
+    assert answers[1].public["cut"] == whole - 32
+    assert set(answers[1].public) == {"label", "probability", "cut"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.model import Model
@@ -111,17 +112,21 @@ class Predictor:
     def decode(
         self, inputs: Sequence[Inputs], pieces: Sequence[np.ndarray], examples: Sequence[Example]
     ) -> list[Answer]:
-        """Return the answer to each example from its inputs and what the model gave for each of them."""
+        """Return the answer to each example from its inputs and what the model gave for each of them.
+
+        Where something was too long to be read whole, `cut` among what is public tells how many tokens were not read.
+        """
         beside = self.catalogue()
         of_row: list[list[int]] = [[] for _ in examples]
         for number, one in enumerate(inputs):
             of_row[one.row].append(number)
-        return [
-            self.task.decode(
-                example, [inputs[n] for n in numbers], [*(pieces[n] for n in numbers), *beside], self.space
-            )
-            for example, numbers in zip(examples, of_row, strict=True)
-        ]
+        answers = []
+        for example, numbers in zip(examples, of_row, strict=True):
+            own = [inputs[n] for n in numbers]
+            answer = self.task.decode(example, own, [*(pieces[n] for n in numbers), *beside], self.space)
+            cut = max((one.truncated for one in own), default=0)
+            answers.append(replace(answer, public={**answer.public, "cut": cut}) if cut else answer)
+        return answers
 
     def stream(self, chunks: Iterable[Sequence[Example]]) -> Iterator[tuple[Example, Answer]]:
         """Yield each example with its answer, in order; memory holds one chunk at a time."""
