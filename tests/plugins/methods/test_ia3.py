@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from types import SimpleNamespace
 
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel
+
+from graftlm.contracts.pretrained import LAYOUTS
 from graftlm.core import registry
 
 
@@ -24,6 +29,25 @@ def test_three_vectors_a_block_on_every_architecture(prepare, backbone):
     sizes = [p.numel() for p in scales(made).values()]
     assert len(sizes) >= 2 * blocks
     assert sum(sizes) < 0.02 * sum(p.numel() for p in made.model.module.parameters()) + 1024
+
+
+@pytest.mark.parametrize("architecture", LAYOUTS)
+def test_every_architecture_has_keys_values_and_inner_features(architecture):
+    config = AutoConfig.for_model(architecture)
+    depths = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers", "encoder_layers",
+              "decoder_layers")  # fmt: skip
+    for depth in depths:
+        if hasattr(config, depth):
+            setattr(config, depth, 1)
+    with torch.device("meta"):
+        module = AutoModel.from_config(config)
+    blocks = tuple(f"{path}.0" for path in LAYOUTS[architecture].blocks)
+    model = SimpleNamespace(module=module, blocks=blocks)
+    for block in blocks:
+        inside = [name for name in method().layers(model) if name.startswith(f"{block}.")]
+        kept = [name for name in method(targets="attention").layers(model) if name.startswith(f"{block}.")]
+        assert kept, architecture
+        assert len(inside) > len(kept), f"{architecture}: no inner features"
 
 
 def test_it_is_the_formula(prepare):

@@ -11,9 +11,12 @@ from graftlm.contracts.adapters import AdapterMethod
 from graftlm.contracts.method import Setting
 from graftlm.contracts.model import Model
 
-KEYS = ("key", "k_proj", "k_lin", "k", "value", "v_proj", "v_lin", "v", "c_attn", "Wqkv", "query_key_value")
+KEYS = (
+    "key", "key_proj", "k_proj", "k_lin", "k", "value", "value_proj", "v_proj", "v_lin", "v",
+    "c_attn", "Wqkv", "qkv_proj", "query_key_value",
+)  # fmt: skip
 """Layers whose outputs are keys or values (all three at once in some architectures)."""
-INNER = ("output.dense", "down_proj", "lin2", "wo", "Wo", "mlp.c_proj", "fc2")
+INNER = ("output.dense", "ffn_output", "down_proj", "lin2", "wo", "Wo", "mlp.c_proj", "fc2", "dense_4h_to_h")
 """Layers that read the inner features of a feed-forward block."""
 
 
