@@ -31,23 +31,12 @@ def prepare(train: str, model: str, pooling: str, epochs: float | None, bundle: 
         )  # fmt: skip
 
 
-def timed(answer: Callable[[list[str]], Any], asked: list[str], passes: int) -> dict[str, Any]:
-    """Warm up, then time whole passes over the texts."""
-    answer(asked[:64])
-    seconds = []
-    for _ in range(passes):
-        began = time.monotonic()
-        answer(asked)
-        seconds.append(time.monotonic() - began)
-    return {"examples_per_second": len(asked) / min(seconds), "seconds": seconds, "rows": len(asked)}
-
-
 def pipeline(bundle: str, test: str, passes: int, batch_size: int) -> dict[str, Any]:
     """Answer with a Transformers pipeline as it comes."""
     from transformers import pipeline as make
 
     classify = make("text-classification", model=bundle, batch_size=batch_size)
-    return timed(lambda some: classify(some, truncation=True), [text for text, _ in texts.read(test)], passes)
+    return harness.timed(lambda some: classify(some, truncation=True), [text for text, _ in texts.read(test)], passes)
 
 
 def encode(bundle: str, test: str, passes: int, batch_size: int) -> dict[str, Any]:
@@ -56,7 +45,7 @@ def encode(bundle: str, test: str, passes: int, batch_size: int) -> dict[str, An
 
     model = SentenceTransformer(bundle)
     asked = [text for text, _ in texts.read(test)]
-    return timed(lambda some: model.encode(some, batch_size=batch_size).argmax(-1), asked, passes)
+    return harness.timed(lambda some: model.encode(some, batch_size=batch_size).argmax(-1), asked, passes)
 
 
 def graft(bundle: str, test: str, passes: int, precision: str = "auto") -> dict[str, Any]:
@@ -74,7 +63,7 @@ def graft(bundle: str, test: str, passes: int, precision: str = "auto") -> dict[
     def answer(some: list[str]) -> Any:
         return predictor.answers([Example(str(n), {"text": text}) for n, text in enumerate(some)])
 
-    found = timed(answer, [text for text, _ in texts.read(test)], passes)
+    found = harness.timed(answer, [text for text, _ in texts.read(test)], passes)
     return {**found, "whole_call_seconds": whole, "answers": len(answers), "precision": predictor.reason}
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,17 +42,6 @@ def prepare(task: str, model: str, rows: int | None, bundle: str) -> dict[str, A
         )  # fmt: skip
 
 
-def timed(answer: Callable[[list[Any]], Any], asked: list[Any], passes: int) -> dict[str, Any]:
-    """Warm up, then time whole passes over the rows."""
-    answer(asked[:16])
-    seconds = []
-    for _ in range(passes):
-        began = time.monotonic()
-        answer(asked)
-        seconds.append(time.monotonic() - began)
-    return {"examples_per_second": len(asked) / min(seconds), "seconds": seconds, "rows": len(asked)}
-
-
 def peer(task: str, bundle: str, rows: int | None, passes: int) -> dict[str, Any]:
     """Answer with Transformers."""
     asked = asked_of(task, rows)
@@ -61,8 +49,8 @@ def peer(task: str, bundle: str, rows: int | None, passes: int) -> dict[str, Any
         from transformers import pipeline
 
         tag = pipeline("token-classification", model=bundle, batch_size=BATCH, aggregation_strategy="simple")
-        return timed(lambda some: tag(some), [" ".join(row["tokens"]) for row in asked], passes)
-    return timed(_run_qa(bundle), asked, passes)
+        return harness.timed(lambda some: tag(some), [" ".join(row["tokens"]) for row in asked], passes)
+    return harness.timed(_run_qa(bundle), asked, passes)
 
 
 def _run_qa(bundle: str) -> Callable[[list[dict[str, Any]]], list[str]]:
@@ -112,7 +100,7 @@ def graft(task: str, bundle: str, rows: int | None, passes: int, precision: str 
                 {"question": row["question"], "context": row["context"]})
         for n, row in enumerate(asked_of(task, rows))
     ]  # fmt: skip
-    return {**timed(predictor.answers, examples, passes), "precision": predictor.reason}
+    return {**harness.timed(predictor.answers, examples, passes), "precision": predictor.reason}
 
 
 def main() -> None:

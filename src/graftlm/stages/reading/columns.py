@@ -247,9 +247,10 @@ def _missing(
     wanted = "; ".join(f"'{role.name}' ({role.about}; such as {listing(role.names, 6)})" for role in roles)
     already = "".join(f" {listing(flat([name]))} is the {role}." for role, name in found.items())
     example = ", ".join(f"{role.name}: {'COLUMN' if role.spread == 'no' else '[COLUMN, ...]'}" for role in roles)
+    option = " ".join(f"--column {role.name}=COLUMN" for role in roles)
     several = flags and any(role.spread == "flags" for role in roles)
     hint = f" {listing(flags, 30)} hold 0 and 1 alone; a list of columns may be named." if several else ""
     return DataError(
         f"{source}: no column was found for {wanted}. Columns: {listing(names, 30)}.{already}{hint} "
-        f"Name it with data.columns, {{{example}}}."
+        f"Name it with {option}, or in a recipe with data.columns, {{{example}}}."
     )
