@@ -9,7 +9,9 @@ A first run is trained on clinc150 and kept in --runs; then each cell (row, seed
 banking77, and the first run's own head is judged on the encoder that came of it, as `graft fit --remember` does it. A
 row is written as in methods.py; `run` of its parts is filled in. Rows that need an earlier run of their own kind
 (`o_lora`, `synaptic_intelligence`) have a first run with that method. Cells stand in results/forgetting.json at once;
-those that are there are not measured again. `--rows` and `--epochs` make it shorter, and the table says so.
+those that are there are not measured again. `--rows` and `--epochs` make it shorter, and the table says so. clinc150 is
+its 150 intents: rows that belong to none are 0.7 % of those to train on but 18 % of the test rows, where an encoder that
+calls more texts unknown seems to have gained.
 
 The validation rows of both sets choose: the row with the highest sum of both accuracies among those that forget at most
 30 % of what plain fine-tuning forgets and lose at most one point on banking77.
@@ -109,6 +111,8 @@ def beginning(row: str) -> str:
 def data(given: argparse.Namespace, name: str, seed: int, place: Path) -> dict[str, str]:
     """Return the files of a set, the training rows cut where that is asked."""
     files = texts.data_set(name)
+    if name == "clinc150":
+        files = texts.without(files, "oos", place)
     if given.rows:
         place.mkdir(parents=True, exist_ok=True)
         files |= {"train": texts.part_of(files["train"], given.rows, seed, place)}

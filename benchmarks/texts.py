@@ -115,6 +115,15 @@ def drawn(path: str, share: float | int, seed: int, place: Path) -> dict[str, st
     return {split: write(place / f"{split}_{share}_{seed}.csv", rows) for split, rows in parts.items()}
 
 
+def without(files: dict[str, str], label: str, place: Path) -> dict[str, str]:
+    """Write copies of a data set without the rows of one label; return their files."""
+    place.mkdir(parents=True, exist_ok=True)
+    return {
+        split: write(place / f"{split}_without_{label}.csv", [row for row in read(path) if row[1] != label])
+        for split, path in files.items()
+    }
+
+
 def part_of(path: str, rows: int, seed: int, place: Path) -> str:
     """Write about so many rows, of each class its share and at least one, drawn with a seed; return the file."""
     by_label: dict[str, list[Row]] = defaultdict(list)

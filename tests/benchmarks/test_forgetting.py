@@ -97,6 +97,20 @@ def test_a_row_of_a_chain_of_its_own_begins_with_itself(forgetting):
     assert not forgetting.holds("lora:rank=4")
 
 
+def test_rows_of_no_intent_are_left_out_of_the_first_set(forgetting, tmp_path, monkeypatch):
+    place = tmp_path / "data" / "clinc150"
+    place.mkdir(parents=True)
+    rows = [{"text": f"row {n}", "label": label} for n, label in enumerate(("song", "oos", "film", "oos"))]
+    for split in ("train", "dev", "test"):
+        (place / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    monkeypatch.setenv("GRAFTLM_DATA", str(tmp_path / "data"))
+    files = forgetting.data(argparse.Namespace(rows=None), "clinc150", 0, tmp_path / "made")
+    texts = sys.modules["texts"]
+    assert {split: texts.read(path) for split, path in files.items()} == dict.fromkeys(
+        ("train", "valid", "test"), [("row 0", "song"), ("row 2", "film")]
+    )
+
+
 def test_reasons_name_no_folders_of_this_machine(forgetting):
     reason = sys.modules["cells"].reason
     fault = ValueError("Of /some/where/runs/run-1,\n  nothing is left in '/tmp/x/y.json'.")
