@@ -10,8 +10,8 @@ banking77, and the first run's own head is judged on the encoder that came of it
 row is written as in methods.py; `run` of its parts is filled in. Rows that need an earlier run of their own kind
 (`o_lora`, `synaptic_intelligence`) have a first run with that method. Cells stand in results/forgetting.json at once;
 those that are there are not measured again. `--rows` and `--epochs` make it shorter, and the table says so. clinc150 is
-its 150 intents: rows that belong to none are 0.7 % of those to train on but 18 % of the test rows, where an encoder that
-calls more texts unknown seems to have gained.
+its 150 intents: rows that belong to none are 0.7 % of those to train on but 18 % of the test rows, where an encoder
+that calls more texts unknown seems to have gained.
 
 The validation rows of both sets choose: the row with the highest sum of both accuracies among those that forget at most
 30 % of what plain fine-tuning forgets and lose at most one point on banking77.
