@@ -190,6 +190,15 @@ def test_methods_work_on_the_shared_backbone(recipe, method):
     assert set(run.metrics["tasks"]) == {"topic", "long"}
 
 
+def test_augmentations_make_more_rows_of_each_task(recipe, run, caplog):
+    with caplog.at_level("INFO", logger="graftlm"):
+        found = fit(recipe("augmented", augmentations=["word_swap"]))
+    assert caplog.text.count("training rows made of") == 2
+    steps = [json.loads((r.folder / "log.jsonl").read_text().splitlines()[-1])["step"] for r in (run, found)]
+    assert steps[1] > 1.5 * steps[0]
+    assert found.metrics["tasks"]["long"]["metrics"]["test"]["entity_f1"]["value"] >= 0
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -106,8 +106,6 @@ def recipes_of(recipe: Recipe) -> dict[str, Recipe]:
         reasons.append("train.refit: several tasks are not trained once more on validation rows")
     if recipe.remember.runs or recipe.remember.text:
         reasons.append("remember: earlier runs are not remembered beside several tasks")
-    if recipe.augmentations:
-        reasons.append("augmentations: several tasks train on their rows as they are")
     if reasons:
         raise RecipeError("The recipe has several tasks:\n" + "\n".join(f"  {reason}." for reason in reasons))
     shared = recipe.data.model_dump(exclude_unset=True)
@@ -229,7 +227,7 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
         return embed(bare, texts, limit=limit, precision=section.precision, device=section.device)
 
     tasks = {one.line.name: one.asked for one in ready}
-    shared = Shared(section, recipe.backbone, recipe.methods, recipe.losses, recipe.balancer)
+    shared = Shared(section, recipe.backbone, recipe.methods, recipe.losses, recipe.balancer, recipe.augmentations)
     refuse(shared, base, tasks)  # before baselines are fitted, which takes a while
     contenders = {}
     for one in ready:

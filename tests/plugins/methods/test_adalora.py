@@ -90,6 +90,20 @@ def test_a_run_in_which_no_rank_fell_fails(prepare):
         adaptation.finish()
 
 
+def test_best_weights_of_before_any_rank_fell_are_kept_with_a_warning(prepare, caplog):
+    made = prepare("tiny", steps=20)
+    adaptation = method(rank=2, start_rank=4).apply(made.model, made.setting)
+    before = {name: value.clone() for name, value in adaptation.state.state_dict().items()}
+
+    def best_is_the_first():
+        assert adaptation.state.left() < adaptation.state.total()
+        adaptation.state.load_state_dict(before)
+        adaptation.finish()
+
+    made.train(steps=20, rate=1e-2, job={"adaptations": [replace(adaptation, finish=best_is_the_first)]})
+    assert "before any rank was taken away, so that all" in caplog.text
+
+
 def test_what_cannot_be_is_refused(prepare):
     made = prepare("tiny")
     assert "would not fall" in method(rank=8, start_rank=8).refuses(made.model, made.setting)

@@ -11,6 +11,7 @@ from graftlm.contracts.adapters import AdapterMethod
 from graftlm.contracts.loss import Look, Loss
 from graftlm.contracts.method import Adaptation, Setting, Update
 from graftlm.contracts.model import Model
+from graftlm.core import log
 from graftlm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,9 +69,14 @@ class Adalora(AdapterMethod):
         def finish() -> None:
             left = ranks.left()
             if setting.steps > 2 and left == ranks.total():
-                raise UserError(
-                    f"adalora: the run ended before any rank was taken away ({left} of {ranks.total()} left). Train "
-                    "longer (train.epochs), or use lora."
+                if not ranks.fell:
+                    raise UserError(
+                        f"adalora: the run ended before any rank was taken away ({left} of {ranks.total()} left). Train "
+                        "longer (train.epochs), or use lora."
+                    )
+                log.warn(
+                    f"adalora: the best weights are of a step before any rank was taken away, so that all {left} are "
+                    "kept. Train longer (train.epochs), or let ranks fall earlier (warm, settle)."
                 )
             if plain.finish is not None:
                 plain.finish()
@@ -110,6 +116,7 @@ def _ranks(model: Model, config: Any) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.allocator = RankAllocator(model.module, config, _NAME)
+            self.fell = False
             self.names = [n for n, _ in model.module.named_parameters() if "lora_" in n and _NAME in n]
             for number, parameter in enumerate(self.adapters()):
                 self.register_buffer(f"importance_{number}", torch.zeros_like(parameter))
@@ -141,6 +148,8 @@ def _ranks(model: Model, config: Any) -> Any:
                 with torch.no_grad():
                     for n, parameter in self._diagonals():
                         parameter.masked_fill_(~self.get_buffer(f"left_{n}"), 0.0)
+            # not what the buffers say at the end, which are then those of the best step
+            self.fell = self.fell or self.left() < self.total()
 
         def left(self) -> int:
             """Return how many ranks are left, over all layers."""

@@ -95,7 +95,7 @@ def fit(
         section = section.model_copy(update={"epochs": epochs, "budget": None})
     group = group or Alone(formats.device_for(section.device))
     model = assemble(base, wanted.backbone, task, space, seed=section.seed)
-    rows = _expanded(rows, wanted, base, group)
+    rows = expanded(rows, task, wanted.augmentations, base, seed=section.seed, group=group)
     data = _encoded(rows, wanted, model, space, limit, group)
     chosen = plan(section, section.optimizer, sequences=data.units, width=base.card.width)
     known = setting_of(wanted, space, rows, limit, chosen.steps)
@@ -249,17 +249,19 @@ def count_trained(model: Model) -> int:
     return sum(parameter.numel() for parameter in found)
 
 
-def _expanded(rows: Rows, wanted: Wanted, base: Base, group: Alone) -> Rows:
+def expanded(
+    rows: Rows, task: Task, augmentations: Sequence[Augmentation], base: Base, *, seed: int, group: Alone
+) -> Rows:
     """Augment the rows; where that costs, the first of several processes fills the cache ahead of the others."""
-    if not wanted.augmentations:
+    if not augmentations:
         return rows
     from graftlm.stages.training.expanding import expand
 
-    costly = any(augmentation.costly for augmentation in wanted.augmentations)
+    costly = any(augmentation.costly for augmentation in augmentations)
     if costly and not group.leads:
         group.share(None)
-    scene = Scene(base, str(group.device), wanted.task.marked)
-    found = expand(rows, wanted.augmentations, wanted.section.seed, whole=wanted.task.whole, scene=scene)
+    scene = Scene(base, str(group.device), task.marked)
+    found = expand(rows, augmentations, seed, whole=task.whole, scene=scene)
     if costly and group.leads:
         group.share(True)
     log.note(f"augmentations: {len(found):,} training rows made of {len(rows):,}")

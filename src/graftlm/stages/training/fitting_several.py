@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from graftlm.contracts.augmentation import Augmentation
 from graftlm.contracts.backbone import Backbone, Base
 from graftlm.contracts.balancer import Balancer
 from graftlm.contracts.loss import Loss
@@ -18,12 +19,13 @@ from graftlm.contracts.progress import Progress
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Score, Space
+from graftlm.core import log
 from graftlm.core.errors import RecipeError, UserError
 from graftlm.nn import precision as formats
 from graftlm.recipe import TrainSection
 from graftlm.stages.training.assembling import assemble
 from graftlm.stages.training.encoding import encode
-from graftlm.stages.training.fitting import ORDER, Trained, carry, count_trained
+from graftlm.stages.training.fitting import ORDER, Trained, carry, count_trained, expanded
 from graftlm.stages.training.job import Job
 from graftlm.stages.training.planning import Plan, plan
 from graftlm.stages.training.processes import Alone
@@ -52,6 +54,7 @@ class Shared:
     methods: Sequence[Method]
     losses: Sequence[Loss]
     balancer: Balancer
+    augmentations: Sequence[Augmentation] = ()
 
 
 def fit_several(
@@ -75,9 +78,10 @@ def fit_several(
         RecipeError: methods, losses or the balancer refuse to work here, all reasons together.
         Interrupted: a stop was asked for; a checkpoint is written.
     """
-    section = shared.section
+    section, group = shared.section, Alone(formats.device_for(shared.section.device))
     parts = []
     model, models = _assembled(shared, base, tasks)
+    tasks = {name: _expanded(shared, base, name, asked, group) for name, asked in tasks.items()}
     for name, asked in tasks.items():
         data = encode(asked.rows, asked.task, base.tokenizer, asked.space, asked.limit)
         parts.append(Part(name, asked.task, asked.space, models[name], data, asked.weight))
@@ -103,11 +107,12 @@ def fit_several(
 
     job = Job(
         model, first.task, first.space, joined(parts), chosen, adaptations, shared.losses,
+        augmented=bool(shared.augmentations),
         other_text=any(m.other_text for m in shared.methods) or any(one.other_text for one in shared.losses),
         judge=None if judge is None else mean,
     )  # fmt: skip
     trained = carry(
-        job, section, group=Alone(formats.device_for(section.device)), folder=folder, resume=resume,
+        job, section, group=group, folder=folder, resume=resume,
         fingerprint=fingerprint, watch=watch,
         make=partial(SeveralLoop, parts=parts, balancer=shared.balancer, scores=scores),
     )  # fmt: skip
@@ -130,6 +135,15 @@ def _assembled(shared: Shared, base: Base, tasks: Mapping[str, Asked]) -> tuple[
     return together(models), models
 
 
+def _expanded(shared: Shared, base: Base, name: str, asked: Asked, group: Alone) -> Asked:
+    """Return a task with its rows augmented."""
+    if not shared.augmentations:
+        return asked
+    log.note(f"task {name}:")
+    seed = shared.section.seed
+    return replace(asked, rows=expanded(asked.rows, asked.task, shared.augmentations, base, seed=seed, group=group))
+
+
 def _setting(shared: Shared, tasks: Mapping[str, Asked], steps: int) -> Setting:
     """Return what methods may look at: the task is the first one, and no probe is common to all."""
     first = next(iter(tasks.values()))
@@ -140,6 +154,7 @@ def _setting(shared: Shared, tasks: Mapping[str, Asked], steps: int) -> Setting:
         rows=sum(len(asked.rows) for asked in tasks.values()),
         steps=steps,
         seed=shared.section.seed,
+        augmented=bool(shared.augmentations),
         methods=tuple(method.name() for method in shared.methods),
         losses=tuple(loss.name() for loss in shared.losses),
         device=str(formats.device_for(shared.section.device)),
