@@ -71,8 +71,8 @@ class Adalora(AdapterMethod):
             if setting.steps > 2 and left == ranks.total():
                 if not ranks.fell:
                     raise UserError(
-                        f"adalora: the run ended before any rank was taken away ({left} of {ranks.total()} left). Train "
-                        "longer (train.epochs), or use lora."
+                        f"adalora: the run ended before any rank was taken away ({left} of {ranks.total()} left). "
+                        "Train longer (train.epochs), or use lora."
                     )
                 log.warn(
                     f"adalora: the best weights are of a step before any rank was taken away, so that all {left} are "
