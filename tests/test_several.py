@@ -264,3 +264,67 @@ def test_the_recipe_comes_back_from_its_file(recipe):
     built = recipes.build(recipe("round"))
     assert recipes.build(built.as_json()).fingerprint() == built.fingerprint()
     assert built.tasks["long"].weight == 0.5
+
+
+class _Pass:
+    """Two tasks on one tiny model, their losses as the loop has them, and what two passes of a method leave."""
+
+    def __init__(self, recipe, place, balancer, methods):
+        from graftlm.stages.training import several
+
+        self.seen = []
+        plain = several.SeveralLoop.update
+
+        def look(loop):
+            rows = loop.rows_of(loop.step)
+            if loop.step == 0:
+                loop.optimizer.zero_grad(set_to_none=True)
+                loop.gradient(loop.micro_batches(rows))
+                self.seen.append({n: p.grad.clone() for n, p in loop.module.named_parameters() if p.grad is not None})
+                loop.optimizer.zero_grad(set_to_none=True)
+            return plain(loop)
+
+        several.SeveralLoop.update = look
+        try:
+            self.run = fit(recipe(place, balancer=balancer, methods=methods))
+        finally:
+            several.SeveralLoop.update = plain
+
+
+def test_passes_of_a_method_are_balanced_each_by_itself(recipe):
+    """A second pass over the same words gives the same gradient again: together they are twice the first one."""
+    given = "famo"  # its weights follow from the losses, which are the same in both passes
+    still = {"use": "fgm", "epsilon": 1e-6}
+    settings = {"train": {"epochs": 1, "batch_size": 16, "precision": "fp32", "fast_dropout": True}}
+
+    def made(out, balancer, methods):
+        return recipe(out, balancer=balancer, methods=methods, **settings)
+
+    one = _Pass(made, "pass_one", given, ["full"]).seen[0]
+    two = _Pass(made, "pass_two", given, [still]).seen[0]
+    assert one.keys() == two.keys()
+    for name, gradient in one.items():
+        torch.testing.assert_close(two[name], 2 * gradient, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("balancer", ["gradnorm", "famo", "dwa"])
+def test_rows_that_a_method_looks_at_before_the_first_step_teach_the_balancer_nothing(recipe, balancer):
+    found = _Pass(recipe, f"child_{balancer}", balancer, [{"use": "child_tuning", "rows": 5}])
+    lines = (found.run.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    first = json.loads(lines[0])
+    assert all(first[f"weight/{name}"] > 0 and first[f"loss/{name}"] > 0 for name in ("topic", "long"))
+
+
+def test_trials_of_weights_count_the_weights_of_the_recipe_as_the_run_does(recipe, monkeypatch):
+    from graftlm.stages.training import fitting_several as module
+
+    plain, seen = module.fit_several, []
+
+    def look(shared, base, tasks, **more):
+        seen.append({name: asked.weight for name, asked in tasks.items()})
+        return plain(shared, base, tasks, **more)
+
+    monkeypatch.setattr(module, "fit_several", look)
+    fit(recipe("tried", balancer={"use": "cross_validated", "trials": 2, "folds": 2, "steps": 4}))
+    assert {"topic": 1.0, "long": 0.5} in seen[:-1], "equal weights, the first trial"
+    assert seen[-1] == {"topic": 1.0, "long": 0.5}, "the run: the weights found come on top"

@@ -27,6 +27,11 @@ def untouched() -> Iterator[None]:
         _depth.reset(token)
 
 
+def apart() -> bool:
+    """Tell whether this is such a block."""
+    return _depth.get() > 0
+
+
 @contextmanager
 def edited(module: nn.Module, edit: Edit) -> Iterator[None]:
     """While in the block, the outputs of the word embedding below `module` pass through `edit`.

@@ -10,9 +10,9 @@ def test_weights_are_the_gradient_of_the_formula(step):
     _, balanced = step
     balancer = registry.make("balancer", {"use": "famo", "bound": 0.1})
     state = balancer.start(["a", "b", "c"])
-    state.xi.copy_(torch.tensor([0.2, -0.4, 1.0]))
+    state.value.copy_(torch.tensor([0.2, -0.4, 1.0]))
     losses = torch.tensor([1.5, 0.3, 2.0], dtype=torch.float64, requires_grad=True)
-    z = state.xi.softmax(0)
+    z = state.value.softmax(0)
     c = (z / (losses - 0.1)).sum().detach()
     (z * (losses - 0.1).log() / c).sum().backward()
     found = balancer.weights_after(balanced([[1.0]] * 3, losses.tolist(), state))
@@ -50,5 +50,5 @@ def test_the_task_that_fell_least_gains(step):
     state = balancer.start(["a", "b"])
     for _ in range(20):
         balancer.look_again(balanced([[1.0], [1.0]], (1.0, 1.0), state), {"a": 0.5, "b": 0.99})
-    z = state.xi.softmax(0)
+    z = state.value.softmax(0)
     assert z[1] > z[0]

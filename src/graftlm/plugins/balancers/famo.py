@@ -33,22 +33,14 @@ class Famo(Balancer):
 
     def start(self, names: Sequence[str]) -> nn.Module | None:
         """Return xi and Adam's moments."""
-        import torch
+        from graftlm.nn.stepping import Stepping
 
-        class Known(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.names = list(names)
-                for name in ("xi", "first", "second"):
-                    self.register_buffer(name, torch.zeros(len(self.names), dtype=torch.float64))
-                self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-
-        return Known()
+        return Stepping(list(names))
 
     def weights_after(self, balance: Balance) -> Weights:
         """Return z_k / (L_k - b_k) / c."""
         known: Any = balance.state
-        shares = known.xi.softmax(0).tolist()
+        shares = known.value.softmax(0).tolist()
         parts = [z / self._above(balance.losses[n]) for z, n in zip(shares, known.names, strict=True)]
         return {name: part / sum(parts) for name, part in zip(known.names, parts, strict=True)}
 
@@ -61,14 +53,9 @@ class Famo(Balancer):
             torch.tensor([self._above(balance.losses[n]) for n in known.names], dtype=torch.float64).log()
             - torch.tensor([self._above(after[n]) for n in known.names], dtype=torch.float64).log()
         )
-        z = known.xi.softmax(0)
-        slope = z * (fall - (z * fall).sum()) + self.decay * known.xi
-        known.steps += 1
-        known.first.lerp_(slope, 0.1)
-        known.second.lerp_(slope**2, 0.001)
-        steps = int(known.steps)
-        first, second = known.first / (1 - 0.9**steps), known.second / (1 - 0.999**steps)
-        known.xi.sub_(self.rate * first / (second.sqrt() + 1e-8))
+        z = known.value.softmax(0)
+        slope = z * (fall - (z * fall).sum()) + self.decay * known.value
+        known.move(slope, self.rate)
 
     def _above(self, loss: float) -> float:
         return max(loss - self.bound, 1e-8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
 class Uncertainty(Balancer):
     """L = sum of f e^(-s_k) L_k + s_k / 2, with s_k = ln sigma_k^2 learnt beside the model.
 
-    f is 1 for a softmax's cross-entropy and 1/2 for a squared error. s_k is not decayed.
+    f is 1 for a softmax's cross-entropy and 1/2 for a squared error. Adam moves s_k at a rate of its own: at the
+    model's, which is some hundred times smaller, the weights would hardly leave their start. s_k is not decayed.
     """
 
     source: ClassVar[str] = "Kendall, Gal and Cipolla 2018, arXiv:1705.07115, equations 7 and 10"
@@ -26,28 +26,25 @@ class Uncertainty(Balancer):
     """s_k at the start."""
     factor: float = Field(1.0, gt=0, le=1)
     """f: 1 for cross-entropies, 0.5 for squared errors."""
+    rate: float = Field(0.025, gt=0, le=1)
+    """Adam's step size for s_k: a weight changes by about so large a share of itself at each step, at most."""
 
     def start(self, names: Sequence[str]) -> nn.Module | None:
-        """Return the module with one s for each task."""
-        import torch
+        """Return one s for each task, and Adam's moments."""
+        from graftlm.nn.stepping import Stepping
 
-        return torch.nn.ParameterDict({_key(name): torch.nn.Parameter(torch.tensor(self.start_at)) for name in names})
+        return Stepping(list(names), self.start_at)
 
     def weights(self, names: Sequence[str], plan: Plan, state: nn.Module | None) -> Weights:
         """Return f e^(-s)."""
         known: Any = state
-        return {name: self.factor * math.exp(-float(known[_key(name)].detach())) for name in names}
+        found = (self.factor * (-known.value).exp()).tolist()
+        return {name: found[known.names.index(name)] for name in names}
 
     def learn(self, balance: Balance) -> None:
-        """Leave dL/ds_k = 1/2 - f e^(-s_k) L_k in each s."""
+        """Move each s against dL/ds_k = 1/2 - f e^(-s_k) L_k."""
         import torch
 
         known: Any = balance.state
-        for name, loss in balance.losses.items():
-            s = known[_key(name)]
-            s.grad = torch.full_like(s, 0.5 - self.factor * math.exp(-float(s.detach())) * loss)
-
-
-def _key(name: str) -> str:
-    """Return the name of a task's s in the module, whose own methods (`type`, `items`) would else be in the way."""
-    return f"s of {name}"
+        losses = torch.tensor([balance.losses[name] for name in known.names]).to(known.value)
+        known.move(0.5 - self.factor * (-known.value).exp() * losses, self.rate)

@@ -201,8 +201,11 @@ def trial(
     rungs: Sequence[int],
     judge: Callable[[Mapping[str, Model]], Mapping[str, float]],
 ) -> Iterator[float]:
-    """Train with fixed weights for as many steps as the last rung has; yield the score after each rung."""
-    weighed = {name: replace(asked, weight=weights[name]) for name, asked in tasks.items()}
+    """Train with fixed weights for as many steps as the last rung has; yield the score after each rung.
+
+    The recipe's own weights multiply them, as they do in the run that comes after.
+    """
+    weighed = {name: replace(asked, weight=asked.weight * weights[name]) for name, asked in tasks.items()}
     for steps in rungs:
         # each rung is a run of its own, whose schedule ends there: scores in mid-schedule say little
         seen: list[float] = []

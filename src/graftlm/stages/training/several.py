@@ -20,7 +20,9 @@ from graftlm.core import seeds
 from graftlm.core.errors import RecipeError
 from graftlm.nn import ordering
 from graftlm.nn.packed import Packed
+from graftlm.nn.perturbation import apart
 from graftlm.nn.several import SeveralModel, key, share
+from graftlm.stages.training.beginning import added
 from graftlm.stages.training.encoding import Encoded
 from graftlm.stages.training.loop import Loop
 
@@ -166,7 +168,19 @@ class SeveralLoop(Loop):
     # -- gradients
 
     def _gradient(self, batches: Sequence[Batch]) -> float:
-        """Leave the balanced gradient of the tasks of a step in the parameters; return their weighed mean loss."""
+        """Add the balanced gradient of the tasks of a step to what the parameters hold; return the weighed mean loss.
+
+        A pass apart from the steps, over rows of some tasks alone, is nothing to balance or to learn from.
+        """
+        find = self._plain if apart() else self._balanced
+        return added(find, self.trainable)(batches)
+
+    def _plain(self, batches: Sequence[Batch]) -> float:
+        names = [self._named(batch.rows) for batch in batches]
+        of = {name: [b for b, own in zip(batches, names, strict=True) if own == name] for name in self.names}
+        return sum(self._backward(some, self.parts[name].weight) for name, some in of.items() if some)
+
+    def _balanced(self, batches: Sequence[Batch]) -> float:
         by_name = {name: [b for b in batches if self._named(b.rows) == name] for name in self.names}
         self.last = [(name, of) for name, of in by_name.items() if of]
         names, plan = [name for name, _ in self.last], self.planned(self.step)
@@ -187,10 +201,13 @@ class SeveralLoop(Loop):
             self._combine(kept, [weights[name] * self.parts[name].weight for name in names])
         else:
             self.balancer.learn(balance)
-        self.balance = balance
+        mean = sum(weights[name] * self.parts[name].weight * loss for name, loss in losses.items())
+        if self.balance is not None and self.balance.plan.step == self.step:
+            return mean
+        self.balance = balance  # of the first pass: later ones look at perturbed words or weights
         for name, loss in losses.items():
             self.seen.setdefault(name, []).append((loss, weights[name] * self.parts[name].weight))
-        return sum(weights[name] * self.parts[name].weight * loss for name, loss in losses.items())
+        return mean
 
     def progress(self, loss: float, **facts: Any) -> Progress:
         """Return the state after the last step, with each task's loss, weight and score since the last one told."""
