@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -166,6 +167,22 @@ def test_likelihoods_are_compared_with_token_frequencies(tmp_path, form):
     assert test["perplexity"]["value"] < run.metrics["baselines"]["unigram"]["test"]["perplexity"]["value"] < 40
     assert run.metrics["transfer"]["gain"] > 0
     assert ("rouge_l" in test) == (form == "pairs")
+
+
+def test_without_a_right_answer_no_likelihood_is_told():
+    from graftlm.prediction.predictor import Predictor
+
+    task = make(form="pairs", max_new_tokens=5)
+    model = assembled(task)
+    given = PAIRS.examples()
+    asked = [replace(example, target=None) for example in given]
+    predictor = Predictor(model, task, task.space(PAIRS), limit=64, precision="fp32")
+    answers = predictor.answers(asked)
+    assert all("nll" not in answer.detail for answer in answers)
+    assert all(answer.detail["nll"] > 0 for answer in predictor.answers(given))
+    graded = task.grade(answers, asked, task.space(PAIRS))
+    assert graded["nll"].tolist() == [0.0] * len(given)
+    assert math.isnan({metric.name: metric.compute(graded) for metric in task.metrics}["perplexity"])
 
 
 def test_the_form_of_answers_is_checked():

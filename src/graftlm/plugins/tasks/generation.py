@@ -247,7 +247,7 @@ class Generation(Task):
     def decode(self, example: Example, inputs: Sequence[Inputs], pieces: Sequence[np.ndarray], space: Space) -> Answer:
         """Return what was written, or, of plain text, its perplexity."""
         nll, tokens = (float(sum(piece[n] for piece in pieces)) for n in (0, 1))
-        detail = {"nll": nll, "tokens": tokens}
+        detail = {"nll": nll, "tokens": tokens} if tokens else {"tokens": tokens}
         if "decoder_input_ids" not in inputs[0].features:
             value = math.exp(min(nll / max(tokens, 1.0), 700.0))
             return Answer(value, None, {"perplexity": value, "tokens": int(tokens)}, detail)
@@ -267,7 +267,7 @@ class Generation(Task):
         truths = [self.truth(example) for example in examples]
         given = [written.references(truth) or [""] for truth in truths]
         found: Grades = {
-            "nll": np.array([answer.detail.get("nll", math.nan) for answer in answers], np.float64),
+            "nll": np.array([_likelihood(answer) for answer in answers], np.float64),
             "tokens": np.array([answer.detail.get("tokens", 0) for answer in answers], np.float64),
             "bytes": np.array([len(texts[0].encode()) for texts in given], np.int64),
         }
@@ -326,6 +326,11 @@ class Generation(Task):
         except ValueError:
             return False
         return True
+
+
+def _likelihood(answer: Answer) -> float:
+    """Return -ln p of the truth: nothing where no token of it was read, unknown to who writes without a model."""
+    return float(answer.detail.get("nll", 0.0 if "tokens" in answer.detail else math.nan))
 
 
 def _said(answer: str) -> chat.Message:
