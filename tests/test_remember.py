@@ -41,10 +41,9 @@ def first(place):
 def next_one(place, first):
     def go(name, **more):
         given = {**QUICK, "base": str(first.bundle), "epochs": 5, "baselines": "none", "rate": 1e-2, **more}
-        return fit(
-            write(place / "b.jsonl", second(90, 3)), test=write(place / "b_test.jsonl", second(45, 4)),
-            out=str(place / name), remember=str(first.folder), **given,
-        )  # fmt: skip
+        given = {"test": write(place / "b_test.jsonl", second(45, 4)), **given}
+        data = given.pop("data", None) or write(place / "b.jsonl", second(90, 3))
+        return fit(data, out=str(place / name), remember=str(first.folder), **given)
 
     return go
 
@@ -102,6 +101,27 @@ def test_a_budget_takes_a_point_between_start_and_end(next_one, plain, first):
     start, end, found = body(first), body(plain), body(kept)
     for name in start:
         torch.testing.assert_close(found[name], start[name] + share * (end[name] - start[name]), rtol=1e-4, atol=1e-5)
+
+
+def test_thresholds_are_those_of_the_weights_between(next_one, place, monkeypatch):
+    from graftlm.bundle import load, open_bundle
+    from graftlm.contracts.values import Example
+    from graftlm.prediction import Predictor
+
+    made = [{"text": row["text"], "labels": [row["label"], "long"][: 1 + n % 2]} for n, row in enumerate(rows(60, 7))]
+    valid = write(place / "several_valid.jsonl", made)
+    monkeypatch.setattr("graftlm.pipeline.remember._choose", lambda *_: (0.3, True))
+    run = next_one(
+        "several", task="multilabel", valid=valid, test=None, forget_at_most=5.0, precision="fp32",
+        data=write(place / "several.jsonl", made),
+    )  # fmt: skip
+    assert run.metrics["remember"]["share"] == 0.3
+    opened = open_bundle(run.bundle)
+    task, space = opened.task(), opened.space()
+    predictor = Predictor(load(opened, precision="fp32", device="cpu"), task, space, limit=64, precision="fp32")
+    examples = [Example(str(n), {"text": row["text"]}, row["labels"]) for n, row in enumerate(made)]
+    predictor.tune(predictor.encode(examples), examples)
+    assert space.extra["thresholds"] == pytest.approx(predictor.space.extra["thresholds"], abs=1e-4)
 
 
 def test_a_wide_budget_changes_nothing(next_one, plain):

@@ -118,6 +118,9 @@ def test_gates_come_at_the_end(tmp_path, monkeypatch):
     with pytest.raises(GateMissed, match="second: remember"):
         run(tree)
     assert (tmp_path / "chain/plan.json").is_file()
+    monkeypatch.setattr("graftlm.pipeline.fit", lambda *_, **__: pytest.fail("the runs are finished"))
+    with pytest.raises(GateMissed, match="second: remember.forget_at_most"):
+        run(tree)  # what was missed is missed still
 
 
 def test_a_plan_may_branch(tmp_path):
@@ -147,6 +150,7 @@ def change(tree, where, key, value):
         (lambda t: change(t, 1, "after", "fist"), "no earlier run 'fist'.*first"),
         (lambda t: change(t, 1, "out", "x"), "take 'out' away"),
         (lambda t: change(t, 1, "backbone", "tiny"), "names a backbone too"),
+        (lambda t: change(t, 1, "tasks", {"a": "tagging"}), r"runs\.1\.tasks.*one task"),
         (lambda t: change(t, 1, "trian", {}), r"runs\.1 \(second\).*'trian'"),
     ],
 )

@@ -7,9 +7,19 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+from graftlm.core import words
 from graftlm.core.errors import UserError
 
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+")
+
+
+# a word of letters ends where letters end, beside a Chinese character too; in scripts without spaces no word has ends
+_BARE = re.compile(f"[{words.SPACELESS}]")
+_BEFORE, _AFTER = f"(?<![^\\W_{words.SPACELESS}])", f"(?![^\\W_{words.SPACELESS}])"
+
+
+def _ends(sign: str) -> bool:
+    return sign.isalnum() and _BARE.match(sign) is None
 
 
 @lru_cache(maxsize=8)
@@ -36,11 +46,11 @@ def read(path: str, asker: str, *, characters: bool = False) -> tuple[dict[str, 
                 found.setdefault(str(word).lower(), []).extend(map(str, others))
         else:
             for line in text.splitlines():
-                words = [word.strip() for word in re.split(r"[\t,，]", line) if word.strip()]
-                if characters and len(words) == 1 and _HAN.fullmatch(words[0]):
-                    words = list(words[0])
-                for word in words:
-                    found.setdefault(word.lower(), []).extend(other for other in words if other != word)
+                some = [word.strip() for word in re.split(r"[\t,，]", line) if word.strip()]
+                if characters and len(some) == 1 and _HAN.fullmatch(some[0]):
+                    some = list(some[0])
+                for word in some:
+                    found.setdefault(word.lower(), []).extend(other for other in some if other != word)
     except (json.JSONDecodeError, AttributeError, TypeError) as fault:
         raise UserError(
             f"augmentations.{asker}: expected '{path}' to be JSON of the form {{word: [other, ...]}}; got {fault}."
@@ -51,7 +61,6 @@ def read(path: str, asker: str, *, characters: bool = False) -> tuple[dict[str, 
             f"augmentations.{asker}: the file '{path}' holds no group of words. Write one group a line, words with "
             "commas or tabs between, or JSON {word: [other, ...]}."
         )
-    # Latin words end where letters end; Chinese ones have no such ends
     longest = sorted(found, key=len, reverse=True)
-    parts = [rf"(?<![^\W_]){re.escape(w)}(?![^\W_])" if w.isascii() else re.escape(w) for w in longest]
+    parts = [_BEFORE * _ends(w[0]) + re.escape(w) + _AFTER * _ends(w[-1]) for w in longest]
     return found, re.compile("|".join(parts), re.IGNORECASE)

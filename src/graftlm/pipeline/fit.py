@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
-from graftlm.contracts.values import Answer, Score
+from graftlm.contracts.values import Answer, Score, Space
 from graftlm.core import environment, files, hashing, log
 from graftlm.core.errors import GateMissed, Interrupted
 from graftlm.pipeline.check import check
@@ -18,7 +18,7 @@ from graftlm.pipeline.crew import Crew, fresh_base, gathered
 from graftlm.pipeline.earlier import contents, open_earlier
 from graftlm.pipeline.finish import finish
 from graftlm.pipeline.remember import check_methods, check_start, general_text, open_sources, remember
-from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
+from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work, missed_gate
 from graftlm.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -104,12 +104,8 @@ def _lead(
         raise Interrupted(f"{said} Go on with the same command and: --out {folder} --resume") from None
     finally:
         tracking.close()
-    told = run.metrics.get("remember")
-    if told and not told["kept"]:
-        raise GateMissed(f"remember.forget_at_most: {told['sentence']} The run lies in '{folder}'.")
-    if recipe.evaluate.require_gain and (run.verdict is None or run.verdict.verdict != "helped"):
-        said = run.verdict.sentence if run.verdict else "there is no baseline to compare with."
-        raise GateMissed(f"evaluate.require_gain: {said} The run lies in '{folder}'.")
+    if (missed := missed_gate(recipe, run.metrics, folder)) is not None:
+        raise GateMissed(missed)
     return run
 
 
@@ -185,13 +181,17 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
     known: dict[str, Sequence[Answer]] = {}
     tuned = space
     refit = section.refit and valid is not None and held is not None and not trained.solved
-    if held is not None and (refit or type(task).tune is not Task.tune):
+    chooses = type(task).tune is not Task.tune
+
+    def choose() -> tuple[Sequence[Answer], Space]:
         # on the run's device, whether or not the trained model came back to main memory
         first = Predictor(
             trained.model, task, space, limit=limit, precision=section.precision, device=section.device
         )  # fmt: skip
-        answers = first.tune(held.inputs, held.examples)
-        tuned = first.space
+        return first.tune(held.inputs, held.examples), first.space  # type: ignore[union-attr]
+
+    if held is not None and (refit or chooses):
+        answers, tuned = choose()
         if refit:  # the refitted model has seen the validation rows: figures on them are the first model's
             known["valid"] = answers
     if refit and valid is not None:
@@ -205,5 +205,6 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
             recipe.remember, sources, start, trained.model, judge if held else None,
             text=text, seed=section.seed, resamples=recipe.evaluate.resamples,
         )  # fmt: skip
-        known = {} if remembered.moved else known
+        if remembered.moved:  # what was chosen on the validation rows was chosen for other weights
+            known, tuned = {}, choose()[1] if held is not None and chooses else tuned
     return finish(work, trained, tuned, checked, limit, contenders, own, known, remembered)

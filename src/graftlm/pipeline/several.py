@@ -22,7 +22,7 @@ from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
 from graftlm.pipeline.earlier import contents
 from graftlm.pipeline.finish import finish, texts_of, warnings_of
-from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work
+from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work, missed_gate
 from graftlm.recipe import Recipe
 from graftlm.report.figures import signed
 
@@ -182,15 +182,8 @@ def fit_several(
         raise Interrupted(f"{said} Go on with the same command and: --out {folder} --resume") from None
     finally:
         tracking.close()
-    behind = [
-        name
-        for name, one in run.metrics[FOLDER].items()
-        if recipe.evaluate.require_gain and (one.get("transfer") or {}).get("verdict") != "helped"
-    ]
-    if behind:
-        raise GateMissed(
-            f"evaluate.require_gain: the transfer did not help {', '.join(behind)}. The run lies in '{folder}'."
-        )
+    if (missed := missed_gate(recipe, run.metrics, folder)) is not None:
+        raise GateMissed(missed)
     return run
 
 

@@ -56,6 +56,26 @@ class Run:
         return self.folder / "bundle"
 
 
+def missed_gate(recipe: Recipe, metrics: Mapping[str, Any], folder: Path) -> str | None:
+    """Return which gate of its recipe a finished run has missed, by the tree of its metrics.json; None: it met all."""
+    told = metrics.get("remember")
+    if told and not told["kept"]:
+        return f"remember.forget_at_most: {told['sentence']} The run lies in '{folder}'."
+    if not recipe.evaluate.require_gain:
+        return None
+    if "tasks" in metrics:
+        tasks = metrics["tasks"].items()
+        behind = [name for name, one in tasks if (one.get("transfer") or {}).get("verdict") != "helped"]
+        if behind:
+            return f"evaluate.require_gain: the transfer did not help {', '.join(behind)}. The run lies in '{folder}'."
+        return None
+    transfer = metrics.get("transfer") or {}
+    if transfer.get("verdict") == "helped":
+        return None
+    said = transfer.get("sentence") or "there is no baseline to compare with."
+    return f"evaluate.require_gain: {said} The run lies in '{folder}'."
+
+
 @dataclass
 class Work:
     """What the stages of one run hand on."""

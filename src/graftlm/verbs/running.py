@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -77,11 +78,11 @@ def run(plan: Path | str | Mapping[str, Any], *, watch: Watcher | None = None) -
         if _finished(place, step.recipe):
             log.note(f"{step.name} is finished: taken as it is")
         else:
-            try:
+            with contextlib.suppress(GateMissed):  # told at the end, of finished runs too
                 pipeline.fit(step.recipe, resume=(place / "recipe.yaml").is_file(), watch=watch)
-            except GateMissed as gate:
-                missed.append(f"{step.name}: {gate}")
         metrics[step.name] = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
+        if (gate := pipeline.missed_gate(step.recipe, metrics[step.name], place)) is not None:
+            missed.append(f"{step.name}: {gate}")
     table = matrix(steps, metrics)
     chain = Chain(folder, metrics, table, summary(steps, metrics, table))
     files.write_json(folder / "plan.json", chain.as_json())
@@ -126,6 +127,11 @@ def _step(
     known = {step.name: step for step in before}
     if name in known or not name.strip() or any(sign in name for sign in "/\\:") or name.startswith("."):
         raise RecipeError(f"runs.{number - 1}.name: expected a name of its own that a folder can have; got '{name}'.")
+    if tree.get("tasks"):
+        raise RecipeError(
+            f"runs.{number - 1}.tasks: a run of a plan has one task, since the next one starts from its bundle; fit "
+            "several tasks with graft fit, and start a plan from a task of theirs (graft export --task)."
+        )
     if "out" in tree:
         raise RecipeError(f"runs.{number - 1}.out: a run of a plan lies in the plan's folder; take 'out' away.")
     after = tree.pop("after", before[-1].name if before else NONE)

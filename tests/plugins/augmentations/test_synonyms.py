@@ -37,3 +37,16 @@ def test_a_dictionary_that_is_none_is_told(tmp_path, content):
         path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=r"words\.json"):
         make("synonyms", dictionary=str(path)).change("text", rng())
+
+
+def test_words_of_any_alphabet_end_where_letters_end_and_chinese_ones_do_not(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("кот,кошка\nété,saison\nphone,mobile\n手机,电话\n", encoding="utf-8")
+    synonyms = make("synonyms", dictionary=str(path), rate=1.0)
+    for text, new in (
+        ("который кот", "который кошка"),
+        ("étéxyz été", "étéxyz saison"),
+        ("买phone吧 phones", "买mobile吧 phones"),
+        ("新手机壳", "新电话壳"),
+    ):
+        assert synonyms.change(text, rng()) == new

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
+from graftlm.contracts.values import Outputs
 from graftlm.core import registry
 
 
@@ -51,3 +54,42 @@ def test_without_a_run_it_is_one_minus_the_cosine_of_the_vectors(ground, moved, 
     moved(made)
     expected = 1 - (before * vectors()).sum(1).mean()
     torch.testing.assert_close(loss(look_at(made, state)).detach(), expected, atol=1e-6, rtol=1e-5)
+
+
+class _Given:
+    """A state whose models answer with given logits."""
+
+    def __init__(self, before, now):
+        self.before, self.now, self.live = before, now, "live"
+
+    def answer(self, look):
+        return Outputs(self.before)
+
+
+def told(before, now, mask):
+    state = _Given(before, now)
+    look = SimpleNamespace(
+        state=state, batch=SimpleNamespace(inputs={"attention_mask": mask}), outputs=None,
+        run=lambda module, inputs: Outputs(state.now),
+    )  # fmt: skip
+    return registry.make("loss", {"use": "lwf", "run": "runs/a", "temperature": 2.0})(look)
+
+
+def test_tags_are_held_at_real_tokens_alone():
+    torch.manual_seed(0)
+    before, now = torch.randn(2, 2, 5, 3)
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
+    real = mask.bool()
+    one, two = Categorical(logits=before[real] / 2), Categorical(logits=now[real] / 2)
+    torch.testing.assert_close(told(before, now, mask), 4 * kl_divergence(one, two).mean())
+
+
+def test_borders_are_held_among_real_tokens_alone():
+    torch.manual_seed(0)
+    before, now = torch.randn(2, 2, 2, 5)
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
+    parts = [
+        kl_divergence(Categorical(logits=before[row, :, :size] / 2), Categorical(logits=now[row, :, :size] / 2))
+        for row, size in enumerate((3, 4))
+    ]
+    torch.testing.assert_close(told(before, now, mask), 4 * torch.cat(parts).mean())

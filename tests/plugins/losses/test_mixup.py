@@ -50,3 +50,23 @@ def test_words_are_mixed_as_embeddings_and_the_longer_text_is_read_whole(ground,
     pooled = (states * both[..., None]).sum(1) / both.sum(1, keepdim=True)
     logits = made.model.module.head(pooled)
     torch.testing.assert_close(found, expected(logits, look.batch.targets, order, share), atol=1e-5, rtol=1e-4)
+
+
+GPT2 = {"use": "scratch", "architecture": "gpt2", "layers": 1, "width": 32, "heads": 2}
+
+
+def test_a_decoder_mixes_the_states_that_it_answers_from(ground, look_at):
+    """Of two texts of other lengths these stand at other places: the last token of each."""
+    made = ground(GPT2)
+    loss = registry.make("loss", {"use": "mixup", "a": 1.0})
+    assert loss.refuses(made.model, made.task) is None
+    look = look_at(made, None)
+    order, share, found = drawn(loss, look)
+    module, mask = made.model.module, look.batch.inputs["attention_mask"]
+    assert len(set(mask.sum(1).tolist())) > 1
+    states = module.get_submodule(made.model.base)(**look.batch.inputs).last_hidden_state
+    last = states[torch.arange(len(mask)), mask.sum(1) - 1]
+    logits = module.get_submodule(made.model.head)(share * last + (1 - share) * last[order])
+    torch.testing.assert_close(found, expected(logits, look.batch.targets, order, share), atol=1e-5, rtol=1e-4)
+    words = registry.make("loss", {"use": "mixup", "where": "words"})
+    assert "last token" in words.refuses(made.model, made.task)

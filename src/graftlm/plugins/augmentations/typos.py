@@ -44,8 +44,15 @@ class Typos(TextAugmentation):
                 letters[n] = other.upper() if key.isupper() else other
             elif slip == 1:
                 letters[n] = ""
-            elif slip == 2:
-                letters[n] = key + key
+            elif slip == 3 and (other_place := _beside(text, n)) is not None:
+                letters[n], letters[other_place] = letters[other_place], letters[n]
             else:
-                letters[n], letters[n - 1] = letters[n - 1], letters[n]
+                letters[n] = key + key
         return "".join(letters)
+
+
+def _beside(text: str, n: int) -> int | None:
+    """Return the place of a letter that one may be exchanged with: not the first of a word."""
+    if n >= 2 and text[n - 2].lower() in NEIGHBOURS:
+        return n - 1
+    return n + 1 if n + 1 < len(text) and text[n + 1].lower() in NEIGHBOURS else None

@@ -18,9 +18,9 @@ class Lwf(Loss):
     """T^2 * KL(p0^T || p^T) of an earlier run's answers, or the mean of 1 - cos(f0, f) of the base's vectors.
 
     p0 is what the earlier run's model answers to the new rows, p what its head says of the encoder in training, both at
-    temperature T. Without a run, f0 and f are the vectors of the base and of the encoder in training. The old head does
-    not move, so that it can be judged with the new encoder afterwards. A step costs one more forward pass, without
-    gradient; an earlier run that is not pooled a second pass in full.
+    temperature T, padding left out. Without a run, f0 and f are the vectors of the base and of the encoder in training.
+    The old head does not move, so that it can be judged with the new encoder afterwards. A step costs one more forward
+    pass, without gradient; an earlier run that is not pooled a second pass in full.
     """
 
     source: ClassVar[str] = "Li and Hoiem 2017, arXiv:1606.09282, section 3, equations 2 and 3"
@@ -68,5 +68,14 @@ class Lwf(Loss):
             now = state.models[0].head(vector(look.outputs, mask))
         else:
             now = look.run(live, look.batch.inputs).logits
-        one, two = ((x.float() / self.temperature).flatten(0, -2).log_softmax(-1) for x in (now, base.logits))
+        one, two = (_answers(x.float(), mask).div(self.temperature).log_softmax(-1) for x in (now, base.logits))
         return self.temperature**2 * kl_div(one, two, reduction="batchmean", log_target=True)
+
+
+def _answers(logits: Tensor, mask: Tensor) -> Tensor:
+    """Return the logits (N, C) of what is answered: each sequence, each token, or each border among the tokens."""
+    if logits.dim() == 3 and logits.shape[1] == mask.shape[1]:  # (B, L, C): a class for each token
+        return logits[mask.bool()]
+    if logits.dim() == 3 and logits.shape[2] == mask.shape[1]:  # (B, 2, L): a token for each border
+        logits = logits.masked_fill(~mask.bool().unsqueeze(1), -1e4)
+    return logits.flatten(0, -2)

@@ -17,7 +17,8 @@ class Mixup(Loss):
     """m * CE(f(x~), y_i) + (1 - m) * CE(f(x~), y_j), with x~ = m * x_i + (1 - m) * x_j and m drawn from Beta(a, a).
 
     Each row i is mixed with a row j of the same batch, all with one m. `words` mixes the word embeddings: the longer
-    of the two texts is read whole. `sentence` mixes what goes into the head. A step costs a second forward pass.
+    of the two texts is read whole, in a second forward pass. `sentence` mixes what goes into the head: the head is
+    linear, so that this is the same mixture of what comes out of it, and costs nothing.
     """
 
     source: ClassVar[str] = "Zhang et al. 2018, arXiv:1710.09412, section 2; Guo et al. 2019, arXiv:1905.08941"
@@ -33,6 +34,11 @@ class Mixup(Loss):
         reason = only_choices(task)
         if reason is None and (not task.pooled or task.together):
             return f"it mixes sequences and their classes, and the task '{task.name()}' does not give each one class"
+        if reason is None and self.where == "words" and model.style == "native" and model.card.stack == "decoder":
+            return (
+                f"'{model.card.name}' answers from the last token of a text, which two texts of other lengths do not "
+                "have in common; take where: sentence"
+            )
         return reason or ("the model has no head" if model.head is None else None)
 
     def __call__(self, look: Look) -> Tensor:
@@ -49,17 +55,12 @@ class Mixup(Loss):
         def mixed(x: Tensor) -> Tensor:
             return share * x + (1 - share) * x[order]
 
-        module, inputs = look.model.module, dict(look.batch.inputs)
         if self.where == "words":
+            module, inputs = look.model.module, dict(look.batch.inputs)
             inputs["attention_mask"] = inputs["attention_mask"] | inputs["attention_mask"][order]
             with edited(module, lambda output, real: mixed(output)):
                 logits = look.run(module, inputs).logits
         else:
-            head = module.get_submodule(look.model.head or "")
-            hook = head.register_forward_pre_hook(lambda _head, args: (mixed(args[0]), *args[1:]))
-            try:
-                logits = look.run(module, inputs).logits
-            finally:
-                hook.remove()
+            logits = mixed(look.outputs.logits)
         own, other = cross_entropy(logits, targets), cross_entropy(logits, targets[order])
         return share * own + (1 - share) * other
