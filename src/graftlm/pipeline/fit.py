@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from graftlm.contracts.model import Model
     from graftlm.stages.evaluating import OwnMetric
     from graftlm.stages.tracking import Tracking
+    from graftlm.stages.training.encoding import Held
     from graftlm.stages.training.fitting import Trained
 
 
@@ -183,15 +184,15 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
     refit = section.refit and valid is not None and held is not None and not trained.solved
     chooses = type(task).tune is not Task.tune
 
-    def choose() -> tuple[Sequence[Answer], Space]:
+    def choose(held: Held) -> tuple[Sequence[Answer], Space]:
         # on the run's device, whether or not the trained model came back to main memory
         first = Predictor(
             trained.model, task, space, limit=limit, precision=section.precision, device=section.device
         )  # fmt: skip
-        return first.tune(held.inputs, held.examples), first.space  # type: ignore[union-attr]
+        return first.tune(held.inputs, held.examples), first.space
 
     if held is not None and (refit or chooses):
-        answers, tuned = choose()
+        answers, tuned = choose(held)
         if refit:  # the refitted model has seen the validation rows: figures on them are the first model's
             known["valid"] = answers
     if refit and valid is not None:
@@ -206,5 +207,5 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
             text=text, seed=section.seed, resamples=recipe.evaluate.resamples,
         )  # fmt: skip
         if remembered.moved:  # what was chosen on the validation rows was chosen for other weights
-            known, tuned = {}, choose()[1] if held is not None and chooses else tuned
+            known, tuned = {}, choose(held)[1] if held is not None and chooses else tuned
     return finish(work, trained, tuned, checked, limit, contenders, own, known, remembered)
