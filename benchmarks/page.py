@@ -122,12 +122,14 @@ def predict_speed(summary: Result) -> str:
         )
         if key in summary
     ]
+    same = summary.get("fp32_same_batches_difference")
+    beside = "" if same is None else f", {same:.1e} with the same batches"
     return (
         table(["", "examples/s", "peak memory"], rows)
         + f"\nRatios, pair by pair, median: {', '.join(said)}. Labels equal to plain fp32 torch's on "
         f"{100 * summary['labels_equal']:.2f} % of the rows; `--precision fp32` differs from it by at most "
-        f"{summary['fp32_logit_difference']:.1e} in a logit, plain torch with batches of 32 from itself with single "
-        f"texts by {summary['plain_against_itself']:.1e}.\n"
+        f"{summary['fp32_logit_difference']:.1e} in a logit with single texts{beside}; plain torch with batches "
+        f"of 32 differs from itself with single texts by {summary['plain_against_itself']:.1e}.\n"
     )
 
 

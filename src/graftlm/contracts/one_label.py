@@ -116,6 +116,7 @@ class OneLabel(Task):
 
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     chooses: ClassVar[bool] = True
+    of_classes: ClassVar[bool] = True
     says: ClassVar[str] = "one of {labels} labels"
     plainly: ClassVar[str] = "print(space['labels'][logits[0].argmax()])"
 

@@ -120,6 +120,9 @@ class Task(Plugin):
     """Whether its loss compares the examples of a batch with each other, so that it is no sum over examples."""
     group: ClassVar[str | None] = None
     """Role whose rows stay in one split, where splits are cut: the query of a ranking, say."""
+    of_classes: ClassVar[bool] = False
+    """Whether a truth is one of a few classes: a cut then leaves a row of each to train on. Elsewhere truths that come
+    once, such as answers in words, tags and sets of labels, are cut off in the proportion of all the others."""
     splits_itself: ClassVar[bool] = False
     """Whether `prepare` makes the validation and test rows out of the training rows."""
     metric: str | None = None

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graftlm.core import registry
 from graftlm.core.errors import DataError
 from graftlm.stages.reading import splitting
 
@@ -101,6 +102,21 @@ def test_targets_that_never_repeat_are_split_at_random_and_it_is_said():
     assert mask.sum() == 10
     assert how["by"] == "random"
     assert "nothing to stratify by" in how["why"]
+
+
+def test_truths_in_words_that_come_once_are_cut_off_in_proportion():
+    target = pa.chunked_array([["none"] * 520 + [f"answer {i}" for i in range(480)]])
+    asked = {"target": target, "column": None, "name": None, "rows": 1000}
+    mask, how = splitting.cut("stratified", 0.1, 0, "valid", **asked, keeps_each=False)
+    assert how["by"] == "stratified"
+    assert (mask[:520].sum(), mask[520:].sum()) == (52, 48)
+    mask, _ = splitting.cut("stratified", 0.1, 0, "valid", **asked)  # classes: one that has a single row keeps it
+    assert (mask[:520].sum(), mask[520:].sum()) == (53, 0)
+
+
+@pytest.mark.parametrize("task", ["extractive_qa", "tagging", "multilabel", "classification", "pair"])
+def test_which_truths_are_classes(task):
+    assert registry.load("task", task).of_classes == (task in ("classification", "pair"))
 
 
 @given(st.lists(st.sampled_from(["train", "valid", "test"]), min_size=1, max_size=30), st.integers(1, 7))

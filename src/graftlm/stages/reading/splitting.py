@@ -147,9 +147,13 @@ def from_column(column: pa.ChunkedArray, name: str) -> np.ndarray:
 
 def cut(
     by: str, share: float, seed: int, part: str, *, target: pa.ChunkedArray | None, column: pa.ChunkedArray | None,
-    name: str | None, rows: int,
+    name: str | None, rows: int, keeps_each: bool = True,
 ) -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
-    """Return the mask of the rows that are cut off for `part`, and how it was done."""
+    """Return the mask of the rows that are cut off for `part`, and how it was done.
+
+    Stratified, `keeps_each` says that each target keeps a row where it is; without it those that come once are one
+    class together, which gives its share as any other.
+    """
     rng = seeds.generator(seed, "split", part)
     facts: dict[str, Any] = {"by": by, "share": share, "seed": seed}
     if by == "group" and column is not None:
@@ -158,7 +162,9 @@ def cut(
         return latest(times(column, str(name)), share), {**facts, "column": name}
     if by == "stratified" and target is not None:
         classes = codes(target)
-        _, counts = np.unique(classes, return_counts=True)
+        _, inverse, counts = np.unique(classes, return_inverse=True, return_counts=True)
+        if not keeps_each:
+            classes = np.where(counts[inverse] == 1, -1, classes)
         # Targets that hardly ever repeat (scores, free text) have no classes to keep in proportion.
         if int(np.maximum(counts - 1, 0).sum()) >= 0.5 * rows:
             return stratified(classes, share, rng), facts

@@ -263,7 +263,9 @@ def _made(
         source = split.group if by == "group" else split.time
         if task.group is not None and by not in ("group", "time") and task.group in tables["train"].column_names:
             by, column, source = "group", tables["train"].column(task.group), task.group
-        mask, how = cut(by, wanted, seed, name, target=truth, column=column, name=source, rows=rows)
+        mask, how = cut(
+            by, wanted, seed, name, target=truth, column=column, name=source, rows=rows, keeps_each=task.of_classes
+        )  # fmt: skip
         if not mask.any():
             continue
         extras = {key: values.filter(~mask) for key, values in extras.items()}
