@@ -172,3 +172,36 @@ def test_a_run_does_not_go_on_beside_another_earlier_run(first, place, monkeypat
         fit(data, resume=True, **given)
     manifest.write_text(held, encoding="utf-8")
     assert fit(data, resume=True, **given).metrics["primary"] is None
+
+
+def test_what_an_earlier_run_lacks_is_told_before_baselines_are_fitted(first, place, monkeypatch):
+    monkeypatch.setattr(
+        sys.modules["graftlm.pipeline.fit"], "compare_baselines", lambda *_: pytest.fail("baselines are fitted already")
+    )
+    data, moved = write(place / "late.jsonl", rows(30, 2)), place / "moved"
+    shutil.copytree(first.folder, moved)
+    gone = (moved / "recipe.yaml").read_text(encoding="utf-8").replace("a.jsonl", "gone.jsonl")
+    (moved / "recipe.yaml").write_text(gone, encoding="utf-8")
+    base = str(first.bundle)
+    for number, (loss, start, said) in enumerate(
+        (
+            ({"use": "ewc", "run": str(place / "nowhere")}, base, "got nothing of that name"),
+            ({"use": "replay", "run": str(moved)}, base, "rows of the earlier run.*moved.*gone.jsonl.*put them back"),
+            ({"use": "lwf", "run": str(first.folder)}, "tiny", "are not those that.*ended with"),
+            ({"use": "replay", "text": str(place / "none.txt")}, base, "none.txt' cannot be read: No such file"),
+        )
+    ):
+        with pytest.raises(UserError, match=f"(?s){said}"):
+            fit(data, out=str(place / f"late{number}"), loss=[loss], **{**QUICK, "base": start})
+    with pytest.raises(UserError, match=r"rows of the earlier run.*gone\.jsonl"):
+        fit(data, out=str(place / "late_memory"), remember=str(moved), **{**QUICK, "base": base})
+
+
+def test_a_balancer_of_one_task_is_refused(place):
+    with pytest.raises(UserError, match="'pcgrad': there is one task"):
+        fit(
+            write(place / "one.jsonl", rows(30, 2)),
+            out=str(place / "one"),
+            settings={"balancer": "pcgrad"},
+            base="tiny",
+        )

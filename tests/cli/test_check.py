@@ -65,3 +65,22 @@ def test_it_loads_no_model(data):
     )
     done = subprocess.run([sys.executable, "-c", program, data], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "[0]"
+
+
+def test_each_of_several_tasks_is_checked(data, tmp_path, capsys):
+    rows = [{"tokens": ["Ann", "sings", str(n)], "tags": ["B-PER", "O", "O"]} for n in range(30)]
+    tagged = tmp_path / "b.jsonl"
+    tagged.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"tasks:\n  topic: {{use: classification, data: {{train: {data}}}}}\n"
+        f"  people: {{use: tagging, data: {{train: {tagged}}}}}\n",
+        encoding="utf-8",
+    )
+    assert main(["check", str(recipe)]) == 0
+    told = capsys.readouterr().out
+    assert told.index("task topic:") < told.index("a.csv") < told.index("task people:") < told.index("b.jsonl")
+    assert main(["check", str(recipe), "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["tasks"]) == {"topic", "people"}
+    assert main(["check", str(recipe), "--memory"]) == 2
+    assert "several tasks" in capsys.readouterr().err

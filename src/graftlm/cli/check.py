@@ -29,19 +29,22 @@ def command(data: str, tokens: bool, memory: bool, as_json: bool, **arguments: A
     from graftlm.cli._watch import Screen
     from graftlm.report import check_table
     from graftlm.stages.checking import raise_for
-    from graftlm.verbs.checking import check
+    from graftlm.verbs.checking import check_each
 
     with Screen():
-        found = check(data, tokens=tokens, memory=memory, **given(arguments))
+        each = check_each(data, tokens=tokens, memory=memory, **given(arguments))
     if as_json:
-        tree = found.as_json() | ({"memory": found.memory.as_json()} if found.memory else {})
-        click.echo(json.dumps(tree, ensure_ascii=False, indent=2))
+        trees = {n: f.as_json() | ({"memory": f.memory.as_json()} if f.memory else {}) for n, f in each.items()}
+        click.echo(json.dumps(trees.get("", {"tasks": trees}), ensure_ascii=False, indent=2))
     else:
         from rich.console import Console
 
-        table = check_table.check_table(found.dataset.facts, found.counts, found.findings)
         console = Console(soft_wrap=True)
-        console.print(table)
-        if found.memory is not None:
-            console.print(check_table.memory_table(found.memory.as_json()))
-    raise_for(found.findings)
+        for name, found in each.items():
+            if name:
+                console.print(f"task {name}:")
+            console.print(check_table.check_table(found.dataset.facts, found.counts, found.findings))
+            if found.memory is not None:
+                console.print(check_table.memory_table(found.memory.as_json()))
+    for found in each.values():
+        raise_for(found.findings)

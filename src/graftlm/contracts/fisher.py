@@ -154,8 +154,10 @@ def general_text(path: str, rows: int, seed: int) -> list[str]:
     """
     try:
         lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UserError(f"The general text '{path}' cannot be read as UTF-8: {fault}") from None
+    except OSError as fault:
+        raise UserError(f"The general text '{path}' cannot be read: {fault.strerror or fault}.") from None
+    except UnicodeDecodeError as fault:
+        raise UserError(f"The general text '{path}' is not UTF-8: {fault}.") from None
     if not lines:
         raise UserError(f"The general text '{path}' is empty: expected one piece of text a line.")
     order = seeds.generator(seed, "text").permutation(len(lines))[:rows]

@@ -35,15 +35,21 @@ def read(path: str, asker: str, *, characters: bool = False) -> tuple[dict[str, 
     file = Path(path).expanduser()
     try:
         text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UserError(f"augmentations.{asker}: the file '{path}' cannot be read: {fault}.") from None
+    except OSError as fault:
+        raise UserError(
+            f"augmentations.{asker}: the file '{path}' cannot be read: {fault.strerror or fault}."
+        ) from None
+    except UnicodeDecodeError as fault:
+        raise UserError(f"augmentations.{asker}: '{path}' is not UTF-8 ({fault}). Save it as UTF-8.") from None
     found: dict[str, list[str]] = {}
     try:
         if file.suffix == ".json":
             given = json.loads(text)
-            groups = [[word, *([others] if isinstance(others, str) else others)] for word, others in given.items()]
-            for word, *others in groups:
-                found.setdefault(str(word).lower(), []).extend(map(str, others))
+            for word, others in given.items():
+                others = [others] if isinstance(others, str) else others
+                if not isinstance(others, list) or not all(isinstance(other, str) for other in others):
+                    raise TypeError(f"{json.dumps(others, ensure_ascii=False)} for '{word}'")
+                found.setdefault(str(word).lower(), []).extend(others)
         else:
             for line in text.splitlines():
                 some = [word.strip() for word in re.split(r"[\t,，]", line) if word.strip()]
@@ -52,8 +58,9 @@ def read(path: str, asker: str, *, characters: bool = False) -> tuple[dict[str, 
                 for word in some:
                     found.setdefault(word.lower(), []).extend(other for other in some if other != word)
     except (json.JSONDecodeError, AttributeError, TypeError) as fault:
+        said = f"a {type(given).__name__}" if isinstance(fault, AttributeError) else fault
         raise UserError(
-            f"augmentations.{asker}: expected '{path}' to be JSON of the form {{word: [other, ...]}}; got {fault}."
+            f"augmentations.{asker}: expected '{path}' to be JSON of the form {{word: [other, ...]}}; got {said}."
         ) from None
     found = {word: others for word, others in found.items() if others}
     if not found:

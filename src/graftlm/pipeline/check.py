@@ -10,6 +10,7 @@ from graftlm.contracts.augmentation import Scene
 from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Preparing, Task
+from graftlm.core.errors import RecipeError
 from graftlm.pipeline.work import Checked
 from graftlm.recipe import Recipe, TrainSection
 
@@ -47,12 +48,18 @@ def check(
 
     Raises:
         DataError: the data cannot be read, or the task cannot use them and there is a base model to open.
+        RecipeError: the recipe has a balancer, and one task.
     """
     from graftlm.pipeline import known
     from graftlm.stages import checking, reading, unknown
     from graftlm.stages.language import check_language
 
     task = recipe.task
+    if recipe.balancer != Recipe().balancer:
+        raise RecipeError(
+            f"balancer '{recipe.balancer.name()}': there is one task, and nothing to balance. Name several under "
+            "'tasks', or leave it out."
+        )
     dataset, key = known.dataset(recipe, given, lambda: reading.read(recipe.data, task, given, seed=recipe.train.seed))
     dataset = prepared(unknown.settle(dataset, task, recipe.data.bad_rows), task, recipe.train)
     base = None

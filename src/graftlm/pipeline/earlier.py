@@ -8,7 +8,8 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from graftlm.contracts.ground import Earlier
+from graftlm.contracts.dataset import Dataset
+from graftlm.contracts.ground import Earlier, Ground
 from graftlm.contracts.values import Example
 from graftlm.core import files, hashing, seeds
 from graftlm.core.errors import UserError
@@ -31,7 +32,6 @@ def open_earlier(run: str) -> Earlier:
         UserError: the folder is no run, or its rows are not to be found any more.
     """
     from graftlm import bundle, recipe
-    from graftlm.stages import reading
     from graftlm.stages.applying import as_trained
 
     opened, path = bundle.open_bundle(run), Path(run) / "recipe.yaml"
@@ -40,7 +40,7 @@ def open_earlier(run: str) -> Earlier:
             f"Expected the folder of a run, with the recipe that names its rows; '{run}' holds no recipe.yaml."
         )
     old = recipe.build(recipe.read(path))
-    rows = reading.read(old.data, old.task, None, seed=old.train.seed).splits["train"]
+    rows = rows_of(run, old).splits["train"]
 
     def examples(count: int, seed: int) -> list[Example]:
         order = seeds.generator(seed, "earlier").permutation(len(rows))[:count]
@@ -51,6 +51,42 @@ def open_earlier(run: str) -> Earlier:
     return Earlier(
         model, opened.task(), opened.space(), opened.max_length, len(rows), examples, lambda: left(Path(run))
     )
+
+
+def rows_of(run: Path | str, old: Recipe) -> Dataset:
+    """Read the rows of an earlier run again, where its recipe says they are.
+
+    Raises:
+        UserError: they are not there any more, or cannot be read.
+    """
+    from graftlm.stages import reading
+
+    try:
+        return reading.read(old.data, old.task, None, seed=old.train.seed)
+    except UserError as fault:
+        raise UserError(
+            f"The rows of the earlier run '{run}' cannot be read any more. {fault} Its recipe names them as they lay "
+            "when it was trained: put them back, or start from the folder that it was started from."
+        ) from None
+
+
+def look_ahead(recipe: Recipe, ground: Ground) -> None:
+    """Open what methods and losses name beside the rows, before anything is fitted that takes time.
+
+    Raises:
+        BundleError: a bundle is damaged, or there is none.
+        UserError: a run cannot be used, or the weights are not those that it ended with; a text cannot be read.
+    """
+    from graftlm.contracts import fisher
+
+    for part in (*recipe.methods, *recipe.losses):
+        start = getattr(part, "run", None)
+        for run in (*([start] if start else []), *getattr(part, "runs", ())):
+            earlier = open_earlier(run)
+            if run == start:
+                fisher.check_same_start(ground, earlier, run)
+        if (text := getattr(part, "text", None)) is not None:
+            fisher.general_text(text, 1, ground.seed)
 
 
 def contents(recipe: Recipe) -> dict[str, str]:

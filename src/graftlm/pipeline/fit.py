@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from graftlm.contracts.ground import Ground
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Answer, Score, Space
@@ -15,7 +16,7 @@ from graftlm.core.errors import GateMissed, Interrupted
 from graftlm.pipeline.check import check
 from graftlm.pipeline.compare import compare_baselines
 from graftlm.pipeline.crew import Crew, fresh_base, gathered
-from graftlm.pipeline.earlier import contents, open_earlier
+from graftlm.pipeline.earlier import contents, look_ahead, open_earlier
 from graftlm.pipeline.finish import finish
 from graftlm.pipeline.remember import check_methods, check_start, general_text, open_sources, remember
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work, missed_gate
@@ -129,6 +130,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
     model = assemble(base, recipe.backbone, task, space, seed=section.seed)
     # before baselines are fitted, which takes a while; how many steps there will be is not known yet, and plays no part
     refuse(model, wanted, setting_of(wanted, space, rows, limit, sys.maxsize))
+    look_ahead(recipe, Ground(model, task, space, seed=section.seed))
     features = Features(
         model,
         task, space, limit=limit, device=section.device, precision=section.precision, seed=section.seed,

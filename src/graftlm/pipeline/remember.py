@@ -18,6 +18,7 @@ from graftlm.contracts.model import Model
 from graftlm.contracts.values import Example
 from graftlm.core import log
 from graftlm.core.errors import UserError, listing
+from graftlm.pipeline.earlier import rows_of
 from graftlm.recipe import RememberSection
 
 if TYPE_CHECKING:
@@ -71,7 +72,6 @@ def open_sources(section: RememberSection, *, seed: int, resamples: int) -> list
         UserError: a folder is no run or holds an adapter alone, or its rows are not to be found any more.
     """
     from graftlm import bundle, recipe
-    from graftlm.stages import reading
     from graftlm.stages.applying import as_trained
 
     sources = []
@@ -89,7 +89,7 @@ def open_sources(section: RememberSection, *, seed: int, resamples: int) -> list
                 "recipe.yaml."
             )
         old = recipe.build(recipe.read(path))
-        dataset = reading.read(old.data, old.task, None, seed=old.train.seed)
+        dataset = rows_of(run, old)
         rows = {
             split: as_trained(opened, dataset.splits[split].examples())
             for split in ("valid", "test")

@@ -113,7 +113,9 @@ def recipes_of(recipe: Recipe) -> dict[str, Recipe]:
     for name, entry in recipe.tasks.items():
         own = {**shared, **entry.data.model_dump(exclude_unset=True)}
         data = type(recipe.data).model_validate(own)
-        found[name] = recipe.model_copy(update={"task": entry.task, "data": data, "tasks": {}})
+        found[name] = recipe.model_copy(
+            update={"task": entry.task, "data": data, "tasks": {}, "balancer": Recipe().balancer}
+        )
     return found
 
 

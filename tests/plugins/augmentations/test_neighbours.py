@@ -93,3 +93,8 @@ def test_the_base_has_neighbours_of_its_own():
     text = one.change_all(["My Card arrived"], [{}], rng(), scene)[0]
     assert text.split()[1] == "Cards"
     assert text.split()[2] in ("arrive", "arrives", "arriving")
+
+
+def test_a_base_of_bytes_is_refused_by_the_check():
+    with pytest.raises(UserError, match="no table of whole words"):
+        registry.make("augmentation", "neighbours").check(Scene(registry.make("backbone", "tiny").open()))

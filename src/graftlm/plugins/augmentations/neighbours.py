@@ -38,13 +38,15 @@ class Neighbours(ManyTexts):
     """Words that are read of a file, from its beginning, where the frequent ones stand."""
 
     def check(self, scene: Scene) -> None:
-        """Read the file.
+        """Read the file, or look for whole words in the base's vocabulary.
 
         Raises:
-            UserError: it cannot be read.
+            UserError: it cannot be read, or there are none.
         """
         if self.vectors is not None:
             self._table(scene)
+        elif scene.base is not None and not replacing.whole_words(scene.base.tokenizer):
+            raise self._no_words(scene.base.card.name, "its tokens are bytes or pieces of words")
 
     def change_all(
         self, texts: Sequence[str], shown: Sequence[Mapping[int, str]], rng: np.random.Generator, scene: Scene
@@ -102,9 +104,13 @@ class Neighbours(ManyTexts):
         table = input_embedding(scene.base.build("AutoModel"))
         known = replacing.whole_words(scene.base.tokenizer)
         if table is None or not known:
-            raise UserError(
-                f"augmentations.neighbours: '{scene.base.card.name}' has no table of whole words (its tokens are "
-                f"{'bytes or pieces of words' if table is not None else 'not looked up in one table'}). Name a file "
-                "of word vectors with `vectors`, in word2vec's or GloVe's text format."
-            )
+            why = "bytes or pieces of words" if table is not None else "not looked up in one table"
+            raise self._no_words(scene.base.card.name, f"its tokens are {why}")
         return known, table.weight.detach().float().cpu().numpy()
+
+    @staticmethod
+    def _no_words(name: str, why: str) -> UserError:
+        return UserError(
+            f"augmentations.neighbours: '{name}' has no table of whole words ({why}). Name a file of word vectors with "
+            "`vectors`, in word2vec's or GloVe's text format."
+        )
