@@ -2,6 +2,7 @@ import pyarrow as pa
 import pytest
 
 from graftlm.contracts.task import Role, Task
+from graftlm.core import registry
 from graftlm.core.errors import DataError
 from graftlm.stages.reading.columns import choose
 
@@ -189,3 +190,33 @@ def test_a_few_values_that_are_no_flags_do_not_hide_the_columns():
     found = chosen(_Several(), columns)
     assert found.roles["label"] == ("joy", "anger")
     assert found.why["label"] == "the other 2 columns hold 0 and 1 nearly everywhere"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"tokens": [["a", "b"]] * 3, "tags": [["O", "O"]] * 3}, "for --task tagging (text, tags)"),
+        (
+            {"question": [f"who is {n}?" for n in range(30)], "context": LONG, "answers": [["me"]] * 30},
+            "for --task extractive_qa (question, context, answers)",
+        ),
+        ({"text": LONG, "title": [f"Title {n} of it" for n in range(30)]}, "for --task seq2seq (source, target)"),
+    ],
+)
+def test_columns_of_another_task_are_told_where_nothing_is_found(columns, said):
+    with pytest.raises(DataError) as fault:
+        choose(pa.table(columns), registry.make("task", "classification"), {}, "a.jsonl", need_target=True)
+    assert str(fault.value).endswith(f"By their names they are columns {said}.")
+
+
+def test_columns_of_another_task_are_told_beside_a_guess():
+    table = pa.table({
+        "sentence1": ["one thing", "another thing", "a third thing"] * 10, "sentence2": ["a", "b", "c"] * 10,
+        "score": [0.5, 1.5, 3.0] * 10, "source": ["news", "forum"] * 15,
+    })  # fmt: skip
+    found = choose(table, registry.make("task", "classification"), {}, "a.csv", need_target=True)
+    assert found.why["label"].startswith("it holds")
+    assert "by their names they are columns for " in found.doubt
+    assert "--task similarity (text, text_pair, score)" in found.doubt
+    plain = pa.table({"words": ["one thing", "another", "a third"] * 10, "kind": ["a", "b"] * 15})
+    assert choose(plain, registry.make("task", "classification"), {}, "a.csv", need_target=True).doubt is None

@@ -14,6 +14,7 @@ from graftlm.contracts.rows import pick
 from graftlm.contracts.task import Role, Task
 from graftlm.core.errors import DataError, listing, near
 from graftlm.core.naming import folded
+from graftlm.stages.reading.others import others
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,11 +100,24 @@ def choose(
             ident = next((n for wish in IDS for n in names if folded(n) == wish and n not in taken), None)
             if ident is not None:
                 why["id"] = "by its name"
+
+    def called(some: Sequence[Role]) -> list[str]:
+        used: set[str] = set()
+        there = []
+        for role in some:
+            if (found := _by_name(role, names, used, looks)) is not None:
+                there.append(role.name)
+                used.update(flat([found]))
+        return there
+
     doubt = _by_content(task, roles, why, looks, {ident} if ident else set(), need_target)
     missing = [r for r in task.roles if r.required and r.name not in roles and (r.kind != "target" or need_target)]
     if missing:
         flags = [name for name, look in looks.items() if look.flag and name not in flat(roles.values())]
-        raise _missing(missing, names, roles, source, flags)
+        raise _missing(missing, names, roles, source, flags, others(task, called) if by_name else "")
+    guessed = any(role.kind == "target" and why.get(role.name, "").startswith("it holds") for role in task.roles)
+    if by_name and guessed and (better := others(task, called)):
+        doubt = f"{doubt}; {better}" if doubt else better
     used = {*flat(roles.values()), ident}
     return Columns(roles, why, ident, doubt, tuple(name for name in names if name not in used))
 
@@ -242,7 +256,12 @@ def _looks(table: pa.Table) -> dict[str, _Look]:
 
 
 def _missing(
-    roles: Sequence[Role], names: Sequence[str], found: Mapping[str, Named], source: str, flags: Sequence[str]
+    roles: Sequence[Role],
+    names: Sequence[str],
+    found: Mapping[str, Named],
+    source: str,
+    flags: Sequence[str],
+    other: str,
 ) -> DataError:
     wanted = "; ".join(f"'{role.name}' ({role.about}; such as {listing(role.names, 6)})" for role in roles)
     already = "".join(f" {listing(flat([name]))} is the {role}." for role, name in found.items())
@@ -250,7 +269,8 @@ def _missing(
     option = " ".join(f"--column {role.name}=COLUMN" for role in roles)
     several = flags and any(role.spread == "flags" for role in roles)
     hint = f" {listing(flags, 30)} hold 0 and 1 alone; a list of columns may be named." if several else ""
+    better = f" {other[0].upper()}{other[1:]}." if other else ""
     return DataError(
         f"{source}: no column was found for {wanted}. Columns: {listing(names, 30)}.{already}{hint} "
-        f"Name it with {option}, or in a recipe with data.columns, {{{example}}}."
+        f"Name it with {option}, or in a recipe with data.columns, {{{example}}}.{better}"
     )
