@@ -43,7 +43,7 @@ def next_one(place, first):
         given = {**QUICK, "base": str(first.bundle), "epochs": 5, "baselines": "none", "rate": 1e-2, **more}
         given = {"test": write(place / "b_test.jsonl", second(45, 4)), **given}
         data = given.pop("data", None) or write(place / "b.jsonl", second(90, 3))
-        return fit(data, out=str(place / name), remember=str(first.folder), **given)
+        return fit(data, out=str(place / name), **{"remember": str(first.folder), **given})
 
     return go
 
@@ -122,6 +122,24 @@ def test_thresholds_are_those_of_the_weights_between(next_one, place, monkeypatc
     examples = [Example(str(n), {"text": row["text"]}, row["labels"]) for n, row in enumerate(made)]
     predictor.tune(predictor.encode(examples), examples)
     assert space.extra["thresholds"] == pytest.approx(predictor.space.extra["thresholds"], abs=1e-4)
+
+
+def test_forward_transfer_is_the_probe_on_both_bases(next_one, place):
+    """An independent way: a run of its own from the base where the chain began has that probe among its baselines."""
+    probe = {"baselines": ["none", "probe"], "method": "probe"}
+    run = next_one("ahead", **probe)
+    told = run.metrics["remember"]["forward"]
+    fresh = next_one("fresh", **probe, base=QUICK["base"], remember=None)
+    name = run.metrics["primary"]["name"]
+    assert told["before"]["value"] == pytest.approx(fresh.metrics["baselines"]["probe"]["test"][name]["value"])
+    assert told["after"]["value"] == pytest.approx(run.metrics["baselines"]["probe"]["test"][name]["value"])
+    assert told["gain"]["gain"] == pytest.approx(told["after"]["value"] - told["before"]["value"])
+    assert told["base"] == "tiny"
+    assert "forward transfer" in run.metrics["remember"]["sentence"]
+
+
+def test_without_a_probe_there_is_no_forward_transfer(plain):
+    assert plain.metrics["remember"]["forward"] is None
 
 
 def test_a_wide_budget_changes_nothing(next_one, plain):

@@ -12,7 +12,7 @@ PRIMARY = {"primary": {"name": "accuracy", "percent": True}}
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_figures_changes_and_both_languages(language):
-    summary = {"backward_transfer": -0.05, "forgetting": 0.05}
+    summary = {"backward_transfer": -0.05, "forgetting": 0.05, "forward_transfer": 0.02}
     html = page("a chain", MATRIX, dict.fromkeys(MATRIX, PRIMARY), summary, language)
     assert f'<html lang="{language}">' in html
     for part in (
@@ -21,6 +21,8 @@ def test_figures_changes_and_both_languages(language):
         "<small>-5.0</small>",
         "backward transfer is -5.0 points",
         "平均后向迁移为 -5.0",
+        "Forward transfer is +2.0 points",
+        "平均前向迁移为 +2.0",
         "准确率",
     ):
         assert part in html

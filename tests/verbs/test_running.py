@@ -178,3 +178,7 @@ def test_matrix_and_summary_by_hand():
     found = summary(steps, metrics, table)
     assert found["backward_transfer"] == pytest.approx((0.6 - 0.9 + 0.7 - 0.8) / 2)
     assert found["forgetting"] == pytest.approx((0.95 - 0.6 + 0.8 - 0.7) / 2)
+    assert "forward_transfer" not in found
+    for name, gain in (("b", 0.03), ("c", -0.01)):
+        metrics[name]["remember"]["forward"] = {"gain": {"gain": gain}}
+    assert summary(steps, metrics, table)["forward_transfer"] == pytest.approx((0.03 - 0.01) / 2)

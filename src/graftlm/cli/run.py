@@ -47,4 +47,6 @@ def _page(found: Chain) -> str:
     if found.summary:
         back, lost = (100 * found.summary[name] for name in ("backward_transfer", "forgetting"))
         lines += ["", f"backward transfer {back:+.1f} points, forgetting {lost:.1f} points on average"]
+        if (ahead := found.summary.get("forward_transfer")) is not None:
+            lines.append(f"forward transfer {100 * ahead:+.1f} points on average, of a linear head on frozen features")
     return "\n".join([*lines, "", f"picture {found.folder / 'chain.html'}"])

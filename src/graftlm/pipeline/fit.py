@@ -18,6 +18,7 @@ from graftlm.pipeline.compare import compare_baselines
 from graftlm.pipeline.crew import Crew, fresh_base, gathered
 from graftlm.pipeline.earlier import contents, look_ahead, open_earlier
 from graftlm.pipeline.finish import finish
+from graftlm.pipeline.forward import forward_transfer
 from graftlm.pipeline.remember import check_methods, check_start, general_text, open_sources, remember
 from graftlm.pipeline.work import Checked, Nobody, Run, Watcher, Work, missed_gate
 from graftlm.recipe import Recipe
@@ -173,6 +174,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
         start = begun.module.get_submodule(begun.base).state_dict()
         text = general_text(recipe.remember, base, begun, seed=section.seed, device=section.device)
     contenders = compare_baselines(work, splits, space, features, scratch, vectors, own)
+    ahead = forward_transfer(work, recipe.remember.runs, splits, task, space, contenders, limit)
     work.stage("train")
     options: dict[str, Any] = {
         "limit": limit, "probe": lambda: features.probe(rows), "watch": work.watch.progress, "earlier": open_earlier,
@@ -206,7 +208,7 @@ def _fit(work: Work, checked: Checked, own: Sequence[OwnMetric], crew: Crew, tra
         work.stage("remember")
         remembered = remember(
             recipe.remember, sources, start, trained.model, judge if held else None,
-            text=text, seed=section.seed, resamples=recipe.evaluate.resamples,
+            text=text, ahead=ahead, seed=section.seed, resamples=recipe.evaluate.resamples,
         )  # fmt: skip
         if remembered.moved:  # what was chosen on the validation rows was chosen for other weights
             known, tuned = {}, choose(held)[1] if held is not None and chooses else tuned

@@ -200,12 +200,13 @@ def remember(
     judge: Callable[[Model], Any] | None,
     *,
     text: GeneralText | str | None = None,
+    ahead: Mapping[str, Any] | None = None,
     seed: int,
     resamples: int,
 ) -> Remembered:
     """Measure what was forgotten; with a budget, move the model back along the line to its start until it is met.
 
-    `text` is general text measured at the start, or why it is left out.
+    `text` is general text measured at the start, or why it is left out; `ahead` what forward transfer there was.
 
     `start` holds the tensors of the base model before training. The trained model is changed in place.
 
@@ -263,10 +264,12 @@ def remember(
     elif text is not None:
         told = text.tree(body.state_dict(), resamples=resamples, seed=seed)
         said.append(told["sentence"])
+    if ahead is not None:
+        said.append(ahead["sentence"])
     sentence = " ".join(said)
     tree = {
         "forget_at_most": section.forget_at_most, "share": chosen, "tried": tried, "runs": rows,
-        "text": told, "kept": kept, "sentence": sentence,
+        "text": told, "forward": ahead, "kept": kept, "sentence": sentence,
     }  # fmt: skip
     return Remembered(tree, kept, sentence)
 

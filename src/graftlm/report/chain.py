@@ -36,10 +36,12 @@ def page(
         for after in names
     ]
     told = [{"name": name, "metric": words.metric(primary[name]["name"]) if primary[name] else "–"} for name in names]
-    said = None
+    said = []
     if summary:
         back, lost = summary["backward_transfer"], summary["forgetting"]
-        said = say("chain_summary", back=f"{100 * back:+.1f}", lost=f"{100 * lost:.1f}")
+        said = [say("chain_summary", back=f"{100 * back:+.1f}", lost=f"{100 * lost:.1f}")]
+        if (ahead := summary.get("forward_transfer")) is not None:
+            said.append(say("chain_forward", ahead=f"{100 * ahead:+.1f}"))
     return render("chain.html.j2", language=language, title=title, tasks=told, rows=rows, summary=said)
 
 

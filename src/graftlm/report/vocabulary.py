@@ -206,6 +206,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Over the chain, backward transfer is {back} points and forgetting {lost} points on average.",
         "整条链上，平均后向迁移为 {back} 个百分点，平均遗忘为 {lost} 个百分点。",
     ),
+    "chain_forward": (
+        "Forward transfer is {ahead} points on average: what a linear head on frozen features "
+        "gained by the earlier runs.",
+        "平均前向迁移为 {ahead} 个百分点，即冻结特征上的线性头因先前运行而得到的提高。",
+    ),
     "chain_about": (
         "Each row is the state after a run, each column a task judged on its own rows; below a figure, its change "
         "since the task's own run.",

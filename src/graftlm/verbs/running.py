@@ -219,11 +219,13 @@ def matrix(steps: Sequence[Step], metrics: Mapping[str, Mapping[str, Any]]) -> d
 def summary(
     steps: Sequence[Step], metrics: Mapping[str, Mapping[str, Any]], table: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
-    """Return backward transfer and forgetting of one unbroken chain; empty where the plan branches.
+    """Return backward transfer, forgetting and forward transfer of one unbroken chain; empty where the plan branches.
 
     Backward transfer is the mean of R[T][i] - R[i][i] over i < T (Lopez-Paz and Ranzato 2017, arXiv
     1706.08840, eq. 3); forgetting that of max over t < T of R[t][i], less R[T][i] (Chaudhry et al. 2018,
-    arXiv 1801.10112, eq. 3). Figures where lower is better are turned round.
+    arXiv 1801.10112, eq. 3). Figures where lower is better are turned round. Forward transfer is the mean of
+    R[i-1][i] - b[i] over i > 1 (Lopez-Paz and Ranzato 2017, eq. 4), both of a linear head on frozen features:
+    it is there where every run had the baseline `probe`.
     """
     last = steps[-1]
     names = last.ancestors
@@ -238,4 +240,8 @@ def summary(
         over_time = [sign * row[name] for one, row in table.items() if name in row and one != last.name]
         back.append(sign * (table[last.name][name] - table[name][name]))
         lost.append(max(over_time) - sign * table[last.name][name])
-    return {"backward_transfer": sum(back) / len(back), "forgetting": sum(lost) / len(lost)}
+    found = {"backward_transfer": sum(back) / len(back), "forgetting": sum(lost) / len(lost)}
+    ahead = [(metrics[name].get("remember") or {}).get("forward") for name in (*names[1:], last.name)]
+    if all(ahead):
+        found["forward_transfer"] = sum(one["gain"]["gain"] for one in ahead if one) / len(ahead)
+    return found
