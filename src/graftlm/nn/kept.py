@@ -19,8 +19,12 @@ class Kept(nn.Module):
 
     between_updates = True
 
-    def __init__(self, tensors: Mapping[str, Tensor] | None = None, *, saved: bool = True) -> None:
+    def __init__(
+        self, tensors: Mapping[str, Tensor] | None = None, *, saved: bool = True, lasting: bool = False
+    ) -> None:
+        """Keep tensors; `lasting`: gathered over the whole run, they do not go back to where the best weights were."""
         super().__init__()
+        self.lasting = lasting
         self.saved = saved
         if tensors:
             self.keep(tensors)
@@ -94,8 +98,10 @@ class Counter(nn.Module):
 
     between_updates = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, lasting: bool = False) -> None:
+        """Begin at zero; `lasting` as of what is kept."""
         super().__init__()
+        self.lasting = lasting
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
     def done(self) -> int:

@@ -27,9 +27,35 @@ def test_uniform_it_is_the_mean_of_the_end_and_the_steps(prepare, working):
     full = registry.make("method", "full").apply(plain.model, plain.setting)
     plain.train(steps=8, job={"adaptations": [full, watch]})
     made.train(steps=8, working_vocabulary=working, job={"adaptations": [record.apply(made.model, made.setting)]})
-    # 8 steps: the second half's ends of two equal parts are updates 5 and 7; the end is update 7 again
+    # 8 steps: the second half's ends of two equal parts are updates 5 and 7; update 7 is the end, and counts once
     for name, p in made.model.module.named_parameters():
-        mean = (seen[5][name].double() + 2 * seen[7][name].double()) / 3
+        mean = (seen[5][name].double() + seen[7][name].double()) / 2
+        torch.testing.assert_close(p.double(), mean, atol=1e-6, rtol=1e-5)
+
+
+def test_steps_after_the_best_one_are_ingredients_too(prepare):
+    """Evaluations at updates 4 and 8 (epochs of four); the first is the better one. Steps are updates 5 and 7."""
+    from graftlm.stages.training.loop import train
+
+    made, plain, seen = prepare("tiny"), prepare("tiny"), []
+    watch = Adaptation(
+        after_update=lambda update: seen.append(
+            {n: p.detach().clone() for n, p in plain.model.module.named_parameters()}
+        )
+    )
+    full = registry.make("method", "full").apply(plain.model, plain.setting)
+    plain.train(steps=8, job={"adaptations": [full, watch]})
+    soup = registry.make("method", {"use": "soup", "steps": 2, "recipe": "uniform"})
+    scores, kept = [0.9, 0.1], {}
+    job = made.job(
+        steps=8, adaptations=[soup.apply(made.model, made.setting)], best=lambda: kept["best"],
+        judge=lambda model: Score(scores.pop(0)),
+    )  # fmt: skip
+    for progress in train(job, made.section(), made.accelerator):
+        if progress.best:
+            kept["best"] = {n: t.clone() for n, t in progress.snapshot()["tensors"].items()}
+    for name, p in made.model.module.named_parameters():
+        mean = sum(seen[step][name].double() for step in (3, 5, 7)) / 3
         torch.testing.assert_close(p.double(), mean, atol=1e-6, rtol=1e-5)
 
 

@@ -28,12 +28,12 @@ Weights = Mapping[str, "Tensor"]
 
 
 class Soup(Method):
-    """The mean of the weights of this run's end, of some of its later steps, and of earlier runs.
+    """The mean of this run's best weights, of those of some of its later steps, and of earlier runs, each once.
 
     Greedy: ingredients are sorted by their score on the validation rows, the best goes in first, each further one
     stays if the mean with it scores at least as well. Uniform, and where there are no validation rows: all of them.
     Earlier runs must have started from the same base, head included, and have the same labels: with other seeds or
-    rates. Steps are evenly spaced over the second half of this run.
+    rates. Steps are evenly spaced over the second half of this run, its end among them, whichever step was the best.
     """
 
     source: ClassVar[str] = "Wortsman et al. 2022, arXiv:2203.05482, section 2, recipe 1; mlfoundations/model-soups"
@@ -57,7 +57,7 @@ class Soup(Method):
         from graftlm.nn.kept import Counter, Kept, moving, working_rows
 
         start_plain_head(model, setting)
-        pots, counter = [Kept() for _ in range(self.steps)], Counter()
+        pots, counter = [Kept(lasting=True) for _ in range(self.steps)], Counter(lasting=True)
         state = torch.nn.ModuleDict({"counter": counter, **{f"step_{n}": pot for n, pot in enumerate(pots)}})
         half = setting.steps // 2
         at = [half + (n + 1) * (setting.steps - half) // self.steps - 1 for n in range(self.steps)]
@@ -94,7 +94,8 @@ class Soup(Method):
                 return out
 
             done = counter.done()
-            found = [trained, *(whole(pot) for place, pot in zip(at, pots, strict=True) if place < done), *others]
+            later = [whole(pot) for place, pot in zip(at, pots, strict=True) if place < done]
+            found = [trained, *(each for each in later if not _same(each, trained)), *others]
             judge: Any = ground_of[0].judge
 
             def score(weights: Weights) -> float:
@@ -126,6 +127,12 @@ def _put(module: Any, weights: Weights) -> None:
         for name, tensor in weights.items():
             parameter = module.get_parameter(name)
             parameter.copy_(tensor.to(parameter))
+
+
+def _same(one: Weights, other: Weights) -> bool:
+    import torch
+
+    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 def _mean(found: list[Weights]) -> Weights:

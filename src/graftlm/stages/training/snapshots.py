@@ -72,6 +72,8 @@ def take_snapshot(loop: Loop) -> dict[str, Any]:
 def restore_snapshot(loop: Loop, snapshot: Mapping[str, Any], *, weights_only: bool = False) -> None:
     """Put a snapshot back into the loop; `weights_only`: the model and the run objects, not where the run stands.
 
+    What a run object gathers over the whole run (`lasting`) stays as it is then: it is not that of the best weights.
+
     Raises:
         UserError: the snapshot is of another model.
     """
@@ -84,7 +86,11 @@ def restore_snapshot(loop: Loop, snapshot: Mapping[str, Any], *, weights_only: b
     with torch.no_grad():
         for name, tensor in current.items():
             loop.put(tensor, given[name])
-    loop.states.load_state_dict({n.removeprefix(STATES): t for n, t in tensors.items() if n.startswith(STATES)})
+    states = {n.removeprefix(STATES): t for n, t in tensors.items() if n.startswith(STATES)}
+    if weights_only:
+        lasting = tuple(f"{n}." for n, part in loop.states.named_modules() if getattr(part, "lasting", False))
+        states |= {n: t.clone() for n, t in loop.states.state_dict().items() if n.startswith(lasting)}
+    loop.states.load_state_dict(states)
     if weights_only:
         return
     facts = snapshot["facts"]
