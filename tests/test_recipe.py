@@ -128,6 +128,12 @@ def test_all_faults_are_told_together_with_near_names():
     assert "errors.pydantic.dev" not in said
 
 
+def test_keys_of_one_of_several_tasks_are_told_with_the_known_ones():
+    said = faults({"tasks": {"intent": {"task": "tagging", "data": {"trian": "x.csv"}, "wieght": 2}}})
+    assert "'tasks.intent.data.trian' is not a key of a recipe. Did you mean 'train'? Keys here: 'train'" in said
+    assert "'tasks.intent.wieght' is not a key of a recipe. Did you mean 'weight'?" in said
+
+
 def test_an_unknown_field_of_a_plug_in_is_told_with_the_known_ones():
     said = faults({"methods": [{"use": "freeze", "layer": 1}]})
     assert "method 'freeze' has no field 'layer'. Did you mean 'layers'? Fields: " in said

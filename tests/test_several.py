@@ -328,3 +328,20 @@ def test_trials_of_weights_count_the_weights_of_the_recipe_as_the_run_does(recip
     fit(recipe("tried", balancer={"use": "cross_validated", "trials": 2, "folds": 2, "steps": 4}))
     assert {"topic": 1.0, "long": 0.5} in seen[:-1], "equal weights, the first trial"
     assert seen[-1] == {"topic": 1.0, "long": 0.5}, "the run: the weights found come on top"
+
+
+def test_a_fault_in_the_rows_names_its_task(recipe, place):
+    made = recipe("misspelt")
+    made["tasks"]["lnog"] = {"use": "tagging"}
+    with pytest.raises(UserError, match=r"tasks\.lnog: No training data are named"):
+        fit(made)
+
+
+def test_a_task_without_validation_rows_leaves_the_choice_to_the_others(recipe, caplog):
+    made = recipe("half_blind")
+    made["tasks"]["long"]["data"] = {**made["tasks"]["long"]["data"], "split": {"valid": 0}}
+    found = fit(made)
+    last = json.loads((found.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert last["score"] == last["score/topic"] > 0
+    assert "score/long" not in last
+    assert "'long': no validation rows" in caplog.text

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -320,13 +320,13 @@ def _sentence(item: Any) -> str:
 
 
 def _fields(path: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = Recipe
-    for part in path:
-        inner = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+    model: Any = Recipe
+    parts = iter(path)
+    for part in parts:
+        model = getattr(getattr(model, "model_fields", {}).get(part), "annotation", None)
+        if get_origin(model) is dict:  # sections by names of the user's own
+            model, _ = get_args(model)[1], next(parts, None)
+    return list(getattr(model, "model_fields", {}))
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The pipeline: wires the stages of a run. The only place that knows them all."""
 
-from graftlm.pipeline.check import check, estimated
+from graftlm.pipeline.check import check, estimated, of_task
 from graftlm.pipeline.crew import follow
 from graftlm.pipeline.fit import fit
 from graftlm.pipeline.several import fit_several, recipes_of
@@ -17,5 +17,6 @@ __all__ = [
     "fit_several",
     "follow",
     "missed_gate",
+    "of_task",
     "recipes_of",
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from graftlm.contracts.augmentation import Scene
 from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Preparing, Task
-from graftlm.core.errors import RecipeError
+from graftlm.core.errors import DataError, RecipeError
 from graftlm.pipeline.work import Checked
 from graftlm.recipe import Recipe, TrainSection
 
@@ -33,6 +34,15 @@ def prepared(dataset: Dataset, task: Task, section: TrainSection) -> Dataset:
         return dataset
     facts = {**dataset.facts, "prepared": {name: len(rows) for name, rows in splits.items()}}
     return dataclasses.replace(dataset, splits=splits, facts=facts)
+
+
+@contextmanager
+def of_task(name: str) -> Iterator[None]:
+    """Let faults in the data, while in the block, tell which of several tasks has them."""
+    try:
+        yield
+    except DataError as fault:
+        raise DataError(f"tasks.{name}: {fault}") from None
 
 
 def check(

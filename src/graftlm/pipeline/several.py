@@ -17,8 +17,8 @@ from graftlm.contracts.rows import Rows
 from graftlm.contracts.task import Task
 from graftlm.contracts.values import Space
 from graftlm.core import environment, files, hashing, log, memory, processes, seeds
-from graftlm.core.errors import GateMissed, Interrupted, RecipeError
-from graftlm.pipeline.check import check
+from graftlm.core.errors import GateMissed, Interrupted, RecipeError, listing
+from graftlm.pipeline.check import check, of_task
 from graftlm.pipeline.compare import compare_baselines
 from graftlm.pipeline.earlier import contents
 from graftlm.pipeline.finish import finish, texts_of, warnings_of
@@ -146,8 +146,9 @@ def fit_several(
     lines = []
     for name, own in alone.items():
         log.note(f"task {name}:")
-        checked = check(own, None, opened=own.backbone.open_on)
-        checking.raise_for(checked.findings)
+        with of_task(name):
+            checked = check(own, None, opened=own.backbone.open_on)
+            checking.raise_for(checked.findings)
         settled = own if checked.task is None else own.model_copy(update={"task": checked.task})
         work = Work(settled, folder / FOLDER / name, whole.watch, resume)
         lines.append(_Line(name, work, checked, recipe.tasks[name].weight))
@@ -237,11 +238,16 @@ def _fit(whole: Work, lines: Sequence[_Line], own_metrics: Sequence[Callable[...
     marks = [line.checked.dataset.fingerprints() for line in lines]
     mark = hashing.of_value([recipe.fingerprint(), marks, contents(recipe)])
 
+    judged = [one for one in ready if one.held is not None]
+    if judged and len(judged) < len(ready):
+        blind = listing([one.line.name for one in ready if one.held is None])
+        log.warn(f"{blind}: no validation rows; the best weights are chosen on those of the other tasks alone")
+
     def judge(models: Mapping[str, Model]) -> dict[str, float]:
-        return {one.line.name: one.judged(models[one.line.name], section.precision)[0] for one in ready}
+        return {one.line.name: one.judged(models[one.line.name], section.precision)[0] for one in judged}
 
     trained, models = fit_several(
-        shared, base, tasks, judge=judge if all(one.held is not None for one in ready) else None, folder=whole.folder,
+        shared, base, tasks, judge=judge if judged else None, folder=whole.folder,
         resume=whole.resume, fingerprint=mark, watch=tracking.watching(whole.watch.progress),
     )  # fmt: skip
     whole.stage("bundle")

@@ -39,7 +39,11 @@ def check_each(data: Any, *, tokens: bool = False, memory: bool = False, **argum
         return {"": _one(recipe, given, tokens, memory)}
     if memory:
         raise RecipeError("The memory of several tasks is not estimated; leave --memory out.")
-    return {name: _one(own, {}, tokens, False) for name, own in pipeline.recipes_of(recipe).items()}
+    found = {}
+    for name, own in pipeline.recipes_of(recipe).items():
+        with pipeline.of_task(name):
+            found[name] = _one(own, {}, tokens, False)
+    return found
 
 
 def _one(recipe: Recipe, given: dict[str, Any], tokens: bool, memory: bool) -> Checked:
