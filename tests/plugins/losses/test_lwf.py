@@ -56,6 +56,22 @@ def test_without_a_run_it_is_one_minus_the_cosine_of_the_vectors(ground, moved, 
     torch.testing.assert_close(loss(look_at(made, state)).detach(), expected, atol=1e-6, rtol=1e-5)
 
 
+def test_an_old_head_reads_the_vector_that_it_was_trained_on(ground, moved, look_at):
+    """The earlier run pooled the first token, this one the mean."""
+    made = ground()
+    made.earlier.model.module.pooling = "cls"
+    loss = registry.make("loss", {"use": "lwf", "run": "runs/a", "temperature": 1.0})
+    state = loss.prepare(made.ground)
+    moved(made)
+    look = look_at(made, state)
+    found = loss(look)
+    old, inputs = made.earlier.model, look.batch.inputs
+    before = old.module(**inputs).logits.detach()
+    states = made.model.module.encoder(**inputs).last_hidden_state
+    one, two = Categorical(logits=before), Categorical(logits=old.module.head(states[:, 0]))
+    torch.testing.assert_close(found, kl_divergence(one, two).mean(), atol=1e-5, rtol=1e-4)
+
+
 class _Given:
     """A state whose models answer with given logits."""
 

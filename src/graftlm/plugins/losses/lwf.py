@@ -49,7 +49,8 @@ class Lwf(Loss):
             raise UserError(f"lwf: the task '{earlier.task.name()}' of '{self.run}' does not choose a class.")
         old = earlier.model
         live = None
-        if old.style != "pooled" or ground.model.style != "pooled":
+        pooled = old.style == ground.model.style == "pooled"
+        if not pooled or old.module.pooling != ground.model.module.pooling:  # its head reads another vector
             live = with_base(copy.deepcopy(old.module), old.base, ground.model.module.get_submodule(ground.model.base))
         return Aside(old.module, live=live)
 
