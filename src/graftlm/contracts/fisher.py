@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from graftlm.contracts.ground import Earlier, Ground
-from graftlm.core import log, seeds
+from graftlm.core import seeds
 from graftlm.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -184,4 +184,3 @@ def check_same_start(ground: Ground, earlier: Earlier, run: str) -> None:
                 f"The weights that this run starts from are not those that '{run}' ended with (they differ in "
                 f"'{name}'). Start from it: --base {run}/bundle"
             )
-    log.note(f"earlier run: '{run}', {earlier.rows:,} training rows")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 from graftlm.contracts.dataset import Dataset
 from graftlm.contracts.ground import Earlier, Ground
 from graftlm.contracts.values import Example
-from graftlm.core import files, hashing, seeds
+from graftlm.core import files, hashing, log, seeds
 from graftlm.core.errors import UserError
 from graftlm.recipe import Recipe
 
@@ -83,6 +83,7 @@ def look_ahead(recipe: Recipe, ground: Ground) -> None:
         start = getattr(part, "run", None)
         for run in (*([start] if start else []), *getattr(part, "runs", ())):
             earlier = open_earlier(run)
+            log.note(f"earlier run: '{run}', {earlier.rows:,} training rows")
             if run == start:
                 fisher.check_same_start(ground, earlier, run)
         if (text := getattr(part, "text", None)) is not None:
