@@ -150,6 +150,14 @@ def test_a_loss_in_place_of_the_tasks_own_is_all_that_trains(setup):
     assert made.model.module(**batch).logits.abs().max() < 0.1
 
 
+def test_two_losses_in_place_of_the_tasks_own_are_added_up_and_it_is_said(setup, caplog):
+    one, two = (
+        setup(dropout=0.0).train(steps=1, job={"losses": losses})[0].loss for losses in ((Alone(),), (Alone(), Alone()))
+    )
+    assert two == pytest.approx(2 * one, abs=1e-6)
+    assert caplog.text.count("each stand in for the task's own, and are added up") == 1
+
+
 @pytest.mark.parametrize("place", ["loss", "term"])
 def test_a_loss_gets_what_it_needs(setup, place):
     Probing.seen.clear()

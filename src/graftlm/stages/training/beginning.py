@@ -12,7 +12,7 @@ import torch
 from graftlm.contracts.ground import Ground
 from graftlm.contracts.method import Adaptation
 from graftlm.contracts.values import Batch, Outputs
-from graftlm.core import seeds
+from graftlm.core import log, seeds
 from graftlm.nn.dropout import Draws
 
 if TYPE_CHECKING:
@@ -55,6 +55,13 @@ def begin(loop: Loop) -> torch.nn.ModuleDict:
         state = loss.prepare(ground)
         if state is not None:
             states[key] = state
+    instead = [loss for loss, _ in loop.terms if loss.replaces_task_loss]
+    if len(instead) > 1:
+        names = " and ".join(f"'{loss.name()}' times {loss.strength:g}" for loss in instead)
+        log.warn(
+            f"the losses {names} each stand in for the task's own, and are added up: where that is not meant, let their "
+            "strengths add up to 1, or name one of them."
+        )
     return states.to(loop.device)
 
 
