@@ -59,8 +59,8 @@ def begin(loop: Loop) -> torch.nn.ModuleDict:
     if len(instead) > 1:
         names = " and ".join(f"'{loss.name()}' times {loss.strength:g}" for loss in instead)
         log.warn(
-            f"the losses {names} each stand in for the task's own, and are added up: where that is not meant, let their "
-            "strengths add up to 1, or name one of them."
+            f"the losses {names} each stand in for the task's own, and are added up: where that is not meant, let "
+            "their strengths add up to 1, or name one of them."
         )
     return states.to(loop.device)
 
