@@ -137,7 +137,8 @@ def of(results: Mapping[str, Any], which: str) -> dict[int, dict[str, Any]]:
 def gaps(results: Mapping[str, Any], which: str) -> dict[str, dict[str, Any]]:
     """Return, for each task, the differences of the test figures by seed: together less alone."""
     joint = of(results, which)
-    alone = which.partition("+")[2]
+    # what is set of the tasks, such as their weights, is nothing to a task alone
+    alone = "+".join(one for one in which.split("+")[1:] if not one.startswith("tasks."))
     found = {}
     for name in TASKS:
         single = of(results, "+".join([name, *([alone] if alone else [])]))

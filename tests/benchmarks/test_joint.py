@@ -36,6 +36,7 @@ def test_gaps_are_taken_seed_by_seed(joint):
         cell("intent", 0, 100, intent=0.98), cell("intent", 1, 100, intent=0.99), cell("intent", 2, 100, intent=0.90),
         cell("slots", 0, 100, slots=0.95), cell("slots", 1, 100, slots=0.95),
         cell("joint", 0, 104, intent=0.985, slots=0.94), cell("joint", 1, 104, intent=0.991, slots=0.945),
+        cell("joint+tasks.slots.weight=2", 1, 104, intent=0.98, slots=0.94),
         cell("joint:pcgrad", 0, 104, intent=0.5, slots=0.5), cell("joint", 1, 1, True, intent=0.1, slots=0.1),
         {"fit": "joint", "seed": 9, "trial": False, "failed": "why"},
     ])}}  # fmt: skip
@@ -43,6 +44,8 @@ def test_gaps_are_taken_seed_by_seed(joint):
     gaps = found["summary"]["gaps"]["joint"]
     assert gaps["intent"]["mean"] == pytest.approx(0.003)
     assert gaps["slots"]["mean"] == pytest.approx(-0.0075)
+    weighed = found["summary"]["gaps"]["joint+tasks.slots.weight=2"]  # a weight is nothing to a task alone
+    assert (weighed["intent"]["mean"], weighed["slots"]["mean"]) == pytest.approx((-0.01, -0.01))
     expected = stats.t.interval(0.95, 1, -0.0075, stats.sem([-0.01, -0.005]))
     assert gaps["slots"]["interval"] == pytest.approx(expected, abs=1e-4)
     told = {check["what"]: (check["value"], check["reached"]) for check in found["checks"]}
