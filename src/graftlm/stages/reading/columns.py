@@ -114,7 +114,7 @@ def choose(
     missing = [r for r in task.roles if r.required and r.name not in roles and (r.kind != "target" or need_target)]
     if missing:
         flags = [name for name, look in looks.items() if look.flag and name not in flat(roles.values())]
-        raise _missing(missing, names, roles, source, flags, others(task, called) if by_name else "")
+        raise _missing(missing, names, roles, source, flags, others(task, called) if by_name and need_target else "")
     guessed = any(role.kind == "target" and why.get(role.name, "").startswith("it holds") for role in task.roles)
     if by_name and guessed and (better := others(task, called)):
         doubt = f"{doubt}; {better}" if doubt else better
