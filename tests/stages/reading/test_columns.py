@@ -207,10 +207,13 @@ def test_columns_of_another_task_are_told_where_nothing_is_found(columns, said):
     with pytest.raises(DataError) as fault:
         choose(pa.table(columns), registry.make("task", "classification"), {}, "a.jsonl", need_target=True)
     assert str(fault.value).endswith(f"By their names they are columns {said}.")
-    try:  # to answer rows, no other task can be chosen
+
+
+def test_no_other_task_is_told_where_rows_are_to_be_answered():
+    columns = {"tokens": [["a", "b"]] * 3, "tags": [["O", "O"]] * 3}
+    with pytest.raises(DataError) as fault:
         choose(pa.table(columns), registry.make("task", "classification"), {}, "a.jsonl", need_target=False)
-    except DataError as other:
-        assert "--task" not in str(other)
+    assert "--task" not in str(fault.value)
 
 
 def test_columns_of_another_task_are_told_beside_a_guess():
