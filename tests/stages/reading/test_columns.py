@@ -227,3 +227,8 @@ def test_columns_of_another_task_are_told_beside_a_guess():
     assert "--task similarity (text, text_pair, score)" in found.doubt
     plain = pa.table({"words": ["one thing", "another", "a third"] * 10, "kind": ["a", "b"] * 15})
     assert choose(plain, registry.make("task", "classification"), {}, "a.csv", need_target=True).doubt is None
+
+
+def test_a_column_in_which_nothing_stands_is_told():
+    with pytest.raises(DataError, match="no column was found for 'text'.* Nothing stands in 'text'\\."):
+        chosen(registry.make("task", "classification"), {"id": ["1", "2"], "text": [None, ""], "label": ["x", "y"]})

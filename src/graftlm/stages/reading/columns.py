@@ -114,7 +114,10 @@ def choose(
     missing = [r for r in task.roles if r.required and r.name not in roles and (r.kind != "target" or need_target)]
     if missing:
         flags = [name for name, look in looks.items() if look.flag and name not in flat(roles.values())]
-        raise _missing(missing, names, roles, source, flags, others(task, called) if by_name and need_target else "")
+        blank = [name for name, look in looks.items() if not look.filled]
+        raise _missing(
+            missing, names, roles, source, flags, blank, others(task, called) if by_name and need_target else ""
+        )
     guessed = any(role.kind == "target" and why.get(role.name, "").startswith("it holds") for role in task.roles)
     if by_name and guessed and (better := others(task, called)):
         doubt = f"{doubt}; {better}" if doubt else better
@@ -261,6 +264,7 @@ def _missing(
     found: Mapping[str, Named],
     source: str,
     flags: Sequence[str],
+    blank: Sequence[str],
     other: str,
 ) -> DataError:
     wanted = "; ".join(f"'{role.name}' ({role.about}; such as {listing(role.names, 6)})" for role in roles)
@@ -269,8 +273,9 @@ def _missing(
     option = " ".join(f"--column {role.name}=COLUMN" for role in roles)
     several = flags and any(role.spread == "flags" for role in roles)
     hint = f" {listing(flags, 30)} hold 0 and 1 alone; a list of columns may be named." if several else ""
+    empty = f" Nothing stands in {listing(blank, 30)}." if blank else ""
     better = f" {other[0].upper()}{other[1:]}." if other else ""
     return DataError(
-        f"{source}: no column was found for {wanted}. Columns: {listing(names, 30)}.{already}{hint} "
+        f"{source}: no column was found for {wanted}. Columns: {listing(names, 30)}.{empty}{already}{hint} "
         f"Name it with {option}, or in a recipe with data.columns, {{{example}}}.{better}"
     )
