@@ -156,6 +156,14 @@ def vectors_speed(summary: Result) -> str:
     )
 
 
+def passes(summary: Result) -> str:
+    """Return what a step of each method costs, dearest first."""
+    order = sorted(summary.items(), key=lambda item: -item[1]["cost"])
+    return table(
+        ["method or loss", "passes", "plain steps"], [[n, str(one["passes"]), f"{one['cost']:.2f}"] for n, one in order]
+    )
+
+
 def main_job(summary: Result) -> str:
     """Return accuracy and time of the main job."""
     rows = []
@@ -264,6 +272,7 @@ BLOCKS: dict[str, Callable[[Result], str]] = {
     "task_speed": lambda summary: by_task(summary, "trainer", "examples"),
     "task_predict": lambda summary: by_task(summary, "peer", "answers"),
     "vectors_speed": vectors_speed,
+    "passes": passes,
     "methods": lambda summary: str(summary["table"]),
     "forgetting": lambda summary: str(summary["table"]),
     "joint": lambda summary: str(summary["table"]),

@@ -25,6 +25,7 @@ QUICK = {
     "task_speed": ["--tasks", "tagging", "pair"],
     "task_predict": ["--tasks", "tagging", "--rounds", "1"],
     "vectors_speed": ["--seeds", "0"],
+    "passes": ["--methods", "sam", "mixout"],
     "methods": ["--methods", "probe", "full:head=random", "full", "lora", "--seeds", "0"],
     "forgetting": ["--methods", "full", "replay", "wise_ft", "--seeds", "0", "--rows", "3000"],
     "joint": ["--seeds", "0"],

@@ -70,6 +70,7 @@ def load(monkeypatch):
         "task_speed",
         "task_predict",
         "vectors_speed",
+        "passes",
         "methods",
         "forgetting",
         "joint",
@@ -123,6 +124,17 @@ def test_task_predict(tmp_path):
     (peer,), (ours,) = found["runs"]["tagging"]["peer"], found["runs"]["tagging"]["graft"]
     assert peer["rows"] == ours["rows"] == 60
     assert found["summary"]["tagging"]["ratios"] == [ours["examples_per_second"] / peer["examples_per_second"]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_passes(tmp_path):
+    found = measured("passes", tmp_path, "--methods", "sam", "label_smoothing", "--steps", 4)
+    assert set(found["runs"]) == {"full", "sam", "label_smoothing"}
+    assert len(found["runs"]["full"]) == 3
+    assert found["summary"]["sam"]["passes"] == 2
+    assert found["summary"]["sam"]["cost"] > 0
+    assert [check["reach"] for check in found["checks"]] == [2.2, 1.1]
 
 
 @pytest.mark.slow

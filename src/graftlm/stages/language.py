@@ -55,7 +55,7 @@ def check_language(rows: Rows, roles: list[str], card: Card, tokenizer: Any) -> 
         )
     unknown = tokenizer.unk_token_id
     if unknown is not None and texts:
-        ids = [token for one in tokenizer(texts, add_special_tokens=False)["input_ids"] for token in one]
+        ids = [token for one in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] for token in one]
         share = ids.count(unknown) / max(1, len(ids))
         if share > 0.05:
             findings.append(
