@@ -190,6 +190,31 @@ def test_methods_work_on_the_shared_backbone(recipe, method):
     assert set(run.metrics["tasks"]) == {"topic", "long"}
 
 
+@pytest.mark.parametrize("method", ["l2_sp", "rec_adam", "mixout"])
+def test_methods_that_look_at_the_start_hold_the_shared_backbone(recipe, run, method):
+    """Where the pull is as strong as can be, the backbone does not move; the heads learn all the same."""
+    pull = {"l2_sp": {"strength": 1e6}, "rec_adam": {"pull": 1e9, "t0": 10**6}, "mixout": {"probability": 0.9}}[method]
+    made = fit(recipe(f"start_{method}", methods=[{"use": method, **pull}]))
+    held, free, still = (
+        load_file(one.folder / "bundle" / "model.safetensors")
+        for one in (
+            made,
+            run,
+            fit(recipe(f"still_{method}", train={**recipe("x")["train"], "optimizer": {"rate": 1e-12}})),
+        )
+    )
+    moved = {
+        name: sum((ended[key] - first).norm().item() for key, first in still.items())
+        for name, ended in (("held", held), ("free", free))
+    }
+    assert moved["free"] > 1e-2
+    if method == "mixout":
+        assert 0 < moved["held"] != moved["free"]
+    else:
+        assert moved["held"] < 1e-3 * moved["free"]
+    assert made.metrics["tasks"]["topic"]["primary"]["value"] > 0.5
+
+
 def test_augmentations_make_more_rows_of_each_task(recipe, run, caplog):
     with caplog.at_level("INFO", logger="graftlm"):
         found = fit(recipe("augmented", augmentations=["word_swap"]))

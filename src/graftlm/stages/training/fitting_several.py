@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -89,6 +90,9 @@ def fit_several(
     first = parts[0]
     setting = _setting(shared, tasks, chosen.steps)
     _refuse(shared, model, setting, tasks, models)
+    start = None
+    if any(method.wants_start for method in shared.methods):
+        start = copy.deepcopy(model.module).requires_grad_(False).eval()
     seed_generators(section.seed, "methods")
     if all(getattr(method, "head", None) != "random" for method in shared.methods):
         for part in parts:  # the methods see one model, whose heads have no common solution
@@ -109,7 +113,7 @@ def fit_several(
         model, first.task, first.space, joined(parts), chosen, adaptations, shared.losses,
         augmented=bool(shared.augmentations),
         other_text=any(m.other_text for m in shared.methods) or any(one.other_text for one in shared.losses),
-        judge=None if judge is None else mean,
+        judge=None if judge is None else mean, start=start,
     )  # fmt: skip
     trained = carry(
         job, section, group=group, folder=folder, resume=resume,
@@ -180,8 +184,6 @@ def _refuse(
     for method in shared.methods:
         if (reason := method.refuses(model, setting)) is not None:
             reasons.append(f"method '{method.name()}': {reason}")
-        elif method.wants_start:
-            reasons.append(f"method '{method.name()}': it looks at one task's start, and there are several tasks")
     for loss in shared.losses:
         if type(loss).start is not Loss.start or type(loss).prepare is not Loss.prepare or loss.wants_start:
             reasons.append(f"loss '{loss.name()}': it keeps a state of one task, and there are several")
