@@ -156,6 +156,15 @@ def vectors_speed(summary: Result) -> str:
     )
 
 
+def qa_accuracy(summary: Result) -> str:
+    """Return both sides' F1 on questions with and without an answer."""
+    epochs = ", ".join(percent(value) for value in summary["by_epoch"])
+    return (
+        f"F1 on squad2_cs224n: never answering {percent(summary['no_answer'])}; GraftLM {percent(summary['ours'])}; "
+        f"run_qa after each epoch, its threshold chosen on the test questions: {epochs}.\n"
+    )
+
+
 def passes(summary: Result) -> str:
     """Return what a step of each method costs, dearest first."""
     order = sorted(summary.items(), key=lambda item: -item[1]["cost"])
@@ -269,6 +278,7 @@ BLOCKS: dict[str, Callable[[Result], str]] = {
     "defaults": defaults,
     "head_start": head_start,
     "tasks": lambda summary: str(summary["table"]),
+    "qa_accuracy": qa_accuracy,
     "task_speed": lambda summary: by_task(summary, "trainer", "examples"),
     "task_predict": lambda summary: by_task(summary, "peer", "answers"),
     "vectors_speed": vectors_speed,

@@ -22,6 +22,7 @@ QUICK = {
     "defaults": ["--sets", "sst2", "tweeteval_emotion", "csl_category"],
     "head_start": ["--seeds", "0", "--epochs", "1", "--few-epochs", "10"],
     "tasks": ["--sets", "mrpc", "sick"],
+    "qa_accuracy": ["--epochs", "2"],
     "task_speed": ["--tasks", "tagging", "pair"],
     "task_predict": ["--tasks", "tagging", "--rounds", "1"],
     "vectors_speed": ["--seeds", "0"],

@@ -149,6 +149,19 @@ def test_validation_rows_choose_and_fresh_seeds_confirm(benchmark):
         methods.choose(found, "whole", [0])
 
 
+def test_the_row_of_lora_is_the_one_that_the_validation_rows_choose(benchmark):
+    methods = benchmark("methods")
+    measured = results(
+        cell("whole", "full", 0, 0.9, 0.93), cell("whole", "full", 1, 0.9, 0.95),
+        cell("whole", "lora", 0, 0.90, 0.94), cell("whole", "lora", 1, 0.90, 0.94),
+        cell("whole", "lora+train:epochs=6", 0, 0.91, 0.93), cell("whole", "lora+train:epochs=6", 1, 0.91, 0.93),
+        cell("whole", "lora:rank=32", 0, 0.99, 0.99),  # one seed only
+        cell("whole", "lora:merge=false", 0, 0.99, 0.99), cell("whole", "lora/probe", 0, 0.99, 0.99),
+    )  # fmt: skip
+    told = {check["what"]: check["value"] for check in methods.checks(measured)}
+    assert told["lora+train:epochs=6 below full on Banking77"] == pytest.approx(1.0)
+
+
 def test_lora_is_held_against_full_by_seed(benchmark):
     methods = benchmark("methods")
     found = results(

@@ -56,7 +56,7 @@ def load(monkeypatch):
         return made
 
     yield module
-    for name in ("harness", "texts", "fits", "cells"):
+    for name in ("harness", "texts", "fits", "cells", "task_speed"):
         sys.modules.pop(name, None)
 
 
@@ -71,6 +71,7 @@ def load(monkeypatch):
         "task_predict",
         "vectors_speed",
         "passes",
+        "qa_accuracy",
         "methods",
         "forgetting",
         "joint",
@@ -124,6 +125,16 @@ def test_task_predict(tmp_path):
     (peer,), (ours,) = found["runs"]["tagging"]["peer"], found["runs"]["tagging"]["graft"]
     assert peer["rows"] == ours["rows"] == 60
     assert found["summary"]["tagging"]["ratios"] == [ours["examples_per_second"] / peer["examples_per_second"]]
+
+
+def test_the_other_side_of_questions_scores_as_squads_script_does(load):
+    qa = load("qa_accuracy")
+    assert qa.f1("The cat, sat", ["a cat sat", "dog"]) == 1
+    assert qa.f1("cat sat", ["cat"]) == pytest.approx(2 / 3)
+    assert (qa.f1("", []), qa.f1("cat", [])) == (1, 0)
+    asked = [{"answers": [{"text": "cat"}]}, {"answers": []}, {"answers": [{"text": "dog"}]}]
+    # the higher, the rather nothing is answered: the first alone is
+    assert qa.best_f1([("cat", -3.0), ("dog", 0.0), ("cow", 5.0)], asked) == pytest.approx(2 / 3)
 
 
 @pytest.mark.slow
